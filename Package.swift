@@ -1,0 +1,98 @@
+// swift-tools-version: 6.2
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import PackageDescription
+
+/// Settings of every Swift target: warnings are errors, existential types are spelled `any`.
+let strict: [SwiftSetting] = [
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+let system = Target.Dependency.product(name: "SystemPackage", package: "swift-system")
+let logging = Target.Dependency.product(name: "Logging", package: "swift-log")
+let argumentParser = Target.Dependency.product(
+    name: "ArgumentParser", package: "swift-argument-parser")
+let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
+let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
+
+/// A library target and the test target that belongs to it.
+func module(
+    _ name: String, _ dependencies: [Target.Dependency] = [],
+    testedWith extra: [Target.Dependency] = [], resources: [Resource] = []
+) -> [Target] {
+    [
+        .target(name: name, dependencies: dependencies, swiftSettings: strict),
+        .testTarget(
+            name: "\(name)Tests", dependencies: [.init(stringLiteral: name)] + dependencies + extra,
+            resources: resources, swiftSettings: strict),
+    ]
+}
+
+let package = Package(
+    name: "gasclawd",
+    products: [.executable(name: "gasclawd", targets: ["gasclawd"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .target(name: "CLinuxSys"),
+        .target(
+            name: "CToml",
+            cxxSettings: [.define("TOML_EXCEPTIONS", to: "0"), .define("TOML_HEADER_ONLY", to: "1")]),
+    ]
+        // Values and text
+        + module("Timekeeping")
+        + module("JSON")
+        + module("TOML", ["CToml"])
+        // The kernel
+        + module("LinuxSys", ["CLinuxSys", system, "Timekeeping"])
+        + module("Secrets", ["CLinuxSys"])
+        + module("SystemdKit", ["CSystemd", "LinuxSys", "Timekeeping", logging, system])
+        + module("FileWatching", ["LinuxSys", "CLinuxSys", system])
+        + module("LogFollowing", ["LinuxSys", "JSON", system])
+        // What decides: pure
+        + module("KeyPool", ["JSON", "Secrets", "Timekeeping", "TOML"])
+        + module("GasTown", ["JSON", "LinuxSys", "Timekeeping", system], resources: [.copy("Rows")])
+        + module("Configuration", ["TOML", "LinuxSys", "Timekeeping", system])
+        + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system])
+        + module("Controller", ["ControlAPI", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping"])
+        // What acts
+        + module(
+            "ControlServer", ["ControlAPI", "JSON", "Timekeeping", nioCore, nioPosix, nioHTTP1],
+            testedWith: ["LinuxSys", system])
+        + module(
+            "Launcher", ["ControlAPI", "GasTown", "JSON", "LinuxSys", "Timekeeping", system])
+        + module(
+            "Daemon",
+            [
+                "Configuration", "ControlAPI", "ControlServer", "Controller", "FileWatching", "GasTown",
+                "JSON", "KeyPool", "LinuxSys", "LogFollowing", "Secrets", "SystemdKit", "Timekeeping",
+                logging, system,
+            ])
+        + [
+            .executableTarget(
+                name: "gasclawd",
+                dependencies: [
+                    "Configuration", "ControlAPI", "Daemon", "JSON", "Launcher", "LinuxSys", "Timekeeping",
+                    argumentParser, system,
+                ], swiftSettings: strict),
+            .executableTarget(
+                name: "townsim", dependencies: ["JSON", "LinuxSys", system], swiftSettings: strict),
+            .testTarget(
+                name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],
+                swiftSettings: strict),
+            .testTarget(
+                name: "EndToEndTests",
+                dependencies: ["ControlAPI", "JSON", "LinuxSys", system, "gasclawd", "townsim"],
+                swiftSettings: strict),
+        ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

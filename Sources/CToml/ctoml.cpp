@@ -1,0 +1,1 @@
+void gasclawd_placeholder(void) {}
