@@ -84,7 +84,7 @@ let package = Package(
                     argumentParser, system,
                 ], swiftSettings: strict),
             .executableTarget(
-                name: "townsim", dependencies: ["JSON", "LinuxSys", system], swiftSettings: strict),
+                name: "townsim", dependencies: ["JSON", "LinuxSys", "Secrets", system], swiftSettings: strict),
             .testTarget(
                 name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],
                 swiftSettings: strict),
