@@ -1,1 +1,44 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+//
+// What Swift cannot import from the C library: variadic functions, function-like macros, calls that glibc 2.36 has
+// no wrapper for, and structures that end in a flexible array. Nothing here decides anything.
 #pragma once
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+int gcl_openat(int directory, const char *path, int flags, unsigned mode);
+int gcl_pidfd_open(int pid);
+int gcl_pidfd_send_signal(int pidfd, int signal);
+int gcl_set_dumpable(int dumpable);
+int gcl_set_child_subreaper(int on);
+int gcl_rename_exchange(const char *a, const char *b);
+int gcl_rename_noreplace(const char *from, const char *to);
+/// waitid(P_PIDFD, …, WEXITED | WNOHANG); returns 1 if it was reaped, 0 if it still runs, -1 on error.
+int gcl_reap(int pidfd, int *code, int *status);
+/// Spawns in a session of its own, with default signal dispositions, an empty signal mask and no descriptors but 0–2.
+int gcl_spawn(int *pid, const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out,
+              int err);
+extern char **environ;
+static inline char **gcl_environ(void) { return environ; }

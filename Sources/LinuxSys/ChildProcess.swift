@@ -1,0 +1,176 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import CLinuxSys
+import Glibc
+import SystemPackage
+
+/// How a process ended.
+public enum ExitStatus: Hashable, Sendable, CustomStringConvertible {
+    case exited(Int32)
+    case signalled(Int32)
+
+    public var isSuccess: Bool { self == .exited(0) }
+
+    public var description: String {
+        switch self {
+        case .exited(let code): "exit \(code)"
+        case .signalled(let signal): "signal \(signal)"
+        }
+    }
+}
+
+/// What came of a command.
+public struct CommandResult: Sendable {
+    public let status: ExitStatus
+    /// At most the asked number of bytes; the rest was read and thrown away, so that the command never blocked.
+    public let output: [UInt8]
+    public let errors: [UInt8]
+    /// It was ended, with all its descendants, because its time was over.
+    public let timedOut: Bool
+}
+
+/// A command that runs as our child in a session of its own, watched by pidfd; nothing waits for it.
+///
+/// This is here and not swift-subprocess because the loop must learn of the end and of the output without another
+/// thread, and because a command whose time is over must end as a tree (anchors: survivors of a process group).
+public final class Command {
+    private let loop: EventLoop
+    private let pidfd: Descriptor
+    private let identity: ProcessIdentity
+    private let outputMax: Int
+    private var pipes: [Pipe] = []
+    private var watch: EventLoop.Watch?
+    private var timer: EventLoop.Timer?
+    private var timedOut = false
+    private var completion: ((CommandResult) -> Void)?
+
+    private final class Pipe {
+        let descriptor: Descriptor
+        var watch: EventLoop.Watch?
+        var bytes: [UInt8] = []
+        init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
+    }
+
+    /// Starts a command.
+    ///
+    /// - Parameters:
+    ///   - arguments: The first is the program's absolute path, and what it is called with.
+    ///   - environment: All of it, as `NAME=value`.
+    ///   - directory: Where it runs.
+    ///   - timeout: Then it and its descendants are ended, TERM first, KILL after 5 s.
+    ///   - completion: Called once on the loop's thread.
+    public static func run(
+        _ arguments: [String], environment: [String], directory: FilePath? = nil, timeout: Duration,
+        outputMax: Int = 1 << 20, on loop: EventLoop, completion: @escaping (CommandResult) -> Void
+    ) throws(SystemError) {
+        let command = try Command(
+            arguments, environment: environment, directory: directory, outputMax: outputMax, loop: loop)
+        command.completion = completion
+        // The closures below keep the command alive until it is done.
+        for pipe in command.pipes {
+            pipe.watch = try loop.watch(pipe.descriptor.raw, for: .reading) { command.drain(pipe) }
+        }
+        command.watch = try loop.watch(command.pidfd.raw, for: .reading) { command.reap() }
+        command.timer = loop.schedule(after: timeout) {
+            command.timer = nil
+            command.timedOut = true
+            TreeTermination.end(command.identity, grace: .seconds(5), on: loop) { _ in }
+        }
+    }
+
+    private init(
+        _ arguments: [String], environment: [String], directory: FilePath?, outputMax: Int, loop: EventLoop
+    ) throws(SystemError) {
+        self.loop = loop
+        self.outputMax = outputMax
+        var (reading, writing) = try Self.pipe()
+        let outRead = Descriptor(owning: reading)
+        let outWrite = Descriptor(owning: writing)
+        (reading, writing) = try Self.pipe()
+        let errRead = Descriptor(owning: reading)
+        let errWrite = Descriptor(owning: writing)
+        let null = try Syscalls.open("/dev/null", flags: O_RDONLY)
+        var pid: Int32 = 0
+        let path = arguments.first ?? ""
+        let code = withCStrings(arguments) { argv in
+            withCStrings(environment) { envp in
+                if let directory {
+                    directory.withPlatformString {
+                        gcl_spawn(&pid, path, argv, envp, $0, null.raw, outWrite.raw, errWrite.raw)
+                    }
+                } else {
+                    gcl_spawn(&pid, path, argv, envp, nil, null.raw, outWrite.raw, errWrite.raw)
+                }
+            }
+        }
+        guard code == 0 else {
+            throw SystemError(call: "posix_spawn", subject: FilePath(path).shown, errno: Errno(rawValue: code))
+        }
+        // Our unreaped child keeps its number, so the descriptor cannot be another process's.
+        let child = pid
+        pidfd = Descriptor(owning: try Syscalls.check("pidfd_open") { gcl_pidfd_open(child) })
+        identity =
+            ProcessTable.status(of: pid)?.identity ?? ProcessIdentity(pid: pid, startTime: 0)
+        pipes = [Pipe(outRead), Pipe(errRead)]
+    }
+
+    private static func pipe() throws(SystemError) -> (reading: Int32, writing: Int32) {
+        var ends: [Int32] = [0, 0]
+        _ = try Syscalls.check("pipe2") { pipe2(&ends, O_CLOEXEC) }
+        let flags = fcntl(ends[0], F_GETFL)
+        _ = fcntl(ends[0], F_SETFL, flags | O_NONBLOCK)
+        return (ends[0], ends[1])
+    }
+
+    private func drain(_ pipe: Pipe) {
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = buffer.withUnsafeMutableBytes { bytes -> Int? in
+                // An error of a pipe's reading end cannot be mended; it counts as its end.
+                do throws(SystemError) { return try Syscalls.read(pipe.descriptor.raw, into: bytes) } catch { return 0 }
+            }
+            guard let count else { return }
+            if count == 0 {
+                if let watch = pipe.watch { loop.cancel(watch) }
+                pipe.watch = nil
+                return
+            }
+            pipe.bytes.append(contentsOf: buffer.prefix(min(count, outputMax - pipe.bytes.count)))
+        }
+    }
+
+    private func reap() {
+        var code: Int32 = 0
+        var status: Int32 = 0
+        guard gcl_reap(pidfd.raw, &code, &status) == 1 else { return }
+        if let watch { loop.cancel(watch) }
+        watch = nil
+        if let timer { loop.cancel(timer) }
+        timer = nil
+        // A descendant may keep a pipe open for ever; what the command itself wrote is in it by now.
+        for pipe in pipes {
+            drain(pipe)
+            if let watch = pipe.watch { loop.cancel(watch) }
+            pipe.watch = nil
+        }
+        let result = CommandResult(
+            status: code == CLD_EXITED ? .exited(status) : .signalled(status), output: pipes[0].bytes,
+            errors: pipes[1].bytes, timedOut: timedOut)
+        let completion = completion
+        self.completion = nil
+        completion?(result)
+    }
+}
+
+/// Calls the body with a null-terminated array of C strings, as execve(2) wants it.
+func withCStrings<Result>(
+    _ strings: [String], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+) -> Result {
+    var pointers = strings.map { strdup($0) }
+    pointers.append(nil)
+    defer { for pointer in pointers { free(pointer) } }
+    return pointers.withUnsafeBufferPointer { buffer in
+        // The array has at least its terminator, so there is a base address.
+        body(buffer.baseAddress.unsafelyUnwrapped)
+    }
+}

@@ -1,0 +1,147 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import CLinuxSys
+import Glibc
+import SystemPackage
+
+/// A process that cannot be confused with a later one of the same number: its pid and its start time.
+public struct ProcessIdentity: Hashable, Sendable {
+    public let pid: Int32
+    /// Clock ticks since boot (proc(5), field 22 of `stat`).
+    public let startTime: UInt64
+
+    public init(pid: Int32, startTime: UInt64) {
+        self.pid = pid
+        self.startTime = startTime
+    }
+}
+
+/// What /proc says of a process (proc_pid_stat(5)).
+public struct ProcessStatus: Sendable {
+    public let identity: ProcessIdentity
+    public let parent: Int32
+    public let session: Int32
+    /// `Z` and `X` are dead.
+    public let state: UInt8
+    public let name: [UInt8]
+
+    public var isAlive: Bool { state != UInt8(ascii: "Z") && state != UInt8(ascii: "X") }
+}
+
+public enum ProcessTable {
+    /// The process with that number, nil if there is none.
+    public static func status(of pid: Int32) -> ProcessStatus? {
+        guard pid > 0, let bytes = read(FilePath("/proc/\(pid)/stat")),
+            let open = bytes.firstIndex(of: UInt8(ascii: "(")), let close = bytes.lastIndex(of: UInt8(ascii: ")"))
+        else { return nil }
+        // The name may hold anything, so the fields are counted behind its last parenthesis.
+        let fields = bytes[(close + 1)...].split(separator: 32)
+        guard fields.count > 19, let state = fields[0].first, let parent = number(fields[1]),
+            let session = number(fields[3]), let start = number(fields[19])
+        else { return nil }
+        return ProcessStatus(
+            identity: ProcessIdentity(pid: pid, startTime: start), parent: Int32(truncatingIfNeeded: parent),
+            session: Int32(truncatingIfNeeded: session), state: state, name: Array(bytes[(open + 1)..<close]))
+    }
+
+    /// Whether exactly this process still runs.
+    public static func isAlive(_ identity: ProcessIdentity) -> Bool {
+        status(of: identity.pid).map { $0.identity == identity && $0.isAlive } ?? false
+    }
+
+    /// All numbers of processes now.
+    public static func all() -> [Int32] {
+        do throws(SystemError) {
+            let directory = try Syscalls.open("/proc", flags: O_RDONLY | O_DIRECTORY)
+            return try Syscalls.names(inDirectory: directory.raw).compactMap { number($0[...]).map(Int32.init) }
+        } catch {
+            return []
+        }
+    }
+
+    /// The process, its descendants, and whatever else lives in the session that it leads: what has to end with it.
+    public static func tree(of root: ProcessIdentity) -> [ProcessStatus] {
+        let processes = all().compactMap(status(of:))
+        var members: Set<Int32> = []
+        if processes.contains(where: { $0.identity == root }) { members.insert(root.pid) }
+        var grew = true
+        while grew {
+            grew = false
+            for process in processes
+            where !members.contains(process.identity.pid)
+                && (members.contains(process.parent)
+                    || (process.session == root.pid && process.identity.startTime >= root.startTime))
+            {
+                members.insert(process.identity.pid)
+                grew = true
+            }
+        }
+        return processes.filter { members.contains($0.identity.pid) && $0.isAlive }
+    }
+
+    /// The value of one variable in a process's initial environment; nil if it cannot be read.
+    public static func environment(of pid: Int32) -> [[UInt8]]? {
+        read(FilePath("/proc/\(pid)/environ"))?.split(separator: 0).map(Array.init)
+    }
+
+    private static func read(_ path: FilePath) -> [UInt8]? {
+        do throws(FileReadError) { return try RegularFile.read(path, limit: 4 << 20).bytes } catch {
+            // ENOENT and ESRCH: it ended; EACCES: it is somebody else's. Both mean that nothing is known.
+            return nil
+        }
+    }
+
+    private static func number(_ digits: ArraySlice<UInt8>) -> UInt64? {
+        UInt64(String(decoding: digits, as: UTF8.self))
+    }
+}
+
+/// A process held by pidfd (pidfd_open(2)): signals reach it or nobody, its end is an event. Works for processes
+/// that are not our children too.
+public final class ProcessHandle {
+    public let identity: ProcessIdentity
+    private let descriptor: Descriptor
+    private let loop: EventLoop
+    private var watch: EventLoop.Watch?
+
+    /// - Parameter onExit: Called once on the loop's thread when the process has ended.
+    /// - Returns: nil if exactly this process no longer runs.
+    public init?(
+        _ identity: ProcessIdentity, on loop: EventLoop, onExit: @escaping () -> Void
+    ) throws(SystemError) {
+        self.identity = identity
+        self.loop = loop
+        do throws(SystemError) {
+            descriptor = try Self.open(identity.pid)
+        } catch {
+            if error.errno == .noSuchProcess { return nil }
+            throw error
+        }
+        // The descriptor names the process that has the number now; the start time tells whether it is the right one.
+        guard ProcessTable.isAlive(identity) else { return nil }
+        watch = try loop.watch(descriptor.raw, for: .reading) { [unowned self] in
+            stopWatching()
+            onExit()
+        }
+    }
+
+    deinit { stopWatching() }
+
+    /// Sends a signal; a process that has ended is no error.
+    public func send(_ signal: Int32) throws(SystemError) {
+        do throws(SystemError) {
+            _ = try Syscalls.check("pidfd_send_signal") { gcl_pidfd_send_signal(descriptor.raw, signal) }
+        } catch where error.errno == .noSuchProcess {
+            return
+        }
+    }
+
+    private func stopWatching() {
+        if let watch { loop.cancel(watch) }
+        watch = nil
+    }
+
+    private static func open(_ pid: Int32) throws(SystemError) -> Descriptor {
+        Descriptor(owning: try Syscalls.check("pidfd_open") { gcl_pidfd_open(pid) })
+    }
+}

@@ -1,0 +1,90 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import CLinuxSys
+import Glibc
+import SystemPackage
+
+/// This process itself.
+public enum CurrentProcess {
+    public static var pid: Int32 { getpid() }
+    public static var userID: UInt32 { getuid() }
+
+    /// pid and start time.
+    public static var identity: ProcessIdentity {
+        ProcessTable.status(of: getpid())?.identity ?? ProcessIdentity(pid: getpid(), startTime: 0)
+    }
+
+    /// The environment as `NAME=value` in bytes; entries need not be UTF-8.
+    public static var environment: [[UInt8]] {
+        guard let start = gcl_environ() else { return [] }
+        var entries: [[UInt8]] = []
+        var position = 0
+        while let entry = start[position] {
+            entries.append(Array(UnsafeRawBufferPointer(start: entry, count: strlen(entry))))
+            position += 1
+        }
+        return entries
+    }
+
+    /// The value of an environment variable, nil if it is unset or not UTF-8.
+    public static func environmentValue(_ name: String) -> String? {
+        guard let value = getenv(name) else { return nil }
+        return String(validatingCString: value)
+    }
+
+    /// Takes a variable out of our own environment. Call it before another thread is started (setenv(3)).
+    public static func removeFromEnvironment(_ name: String) { unsetenv(name) }
+
+    /// The program's own file, with links followed.
+    public static func executable() throws(SystemError) -> FilePath { try Syscalls.linkTarget("/proc/self/exe") }
+
+    /// Without it the memory of this process is neither dumped nor readable by other processes of the same user.
+    public static func setDumpable(_ isDumpable: Bool) { _ = gcl_set_dumpable(isDumpable ? 1 : 0) }
+
+    /// Replaces this process by a program; the pid stays. Returns only if that failed.
+    ///
+    /// - Parameters:
+    ///   - arguments: argv as bytes, the first included.
+    ///   - environment: `NAME=value` as bytes.
+    public static func become(
+        _ program: FilePath, arguments: [[UInt8]], environment: [[UInt8]]
+    ) -> SystemError {
+        func pointers(_ strings: [[UInt8]]) -> [UnsafeMutablePointer<CChar>?] {
+            strings.map { bytes in strdup(bytes.map { CChar(bitPattern: $0) } + [0]) } + [nil]
+        }
+        let argv = pointers(arguments)
+        let envp = pointers(environment)
+        defer { for pointer in argv + envp { free(pointer) } }
+        var none = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, nil)
+        signal(SIGPIPE, SIG_DFL)
+        program.withPlatformString { _ = execve($0, argv, envp) }
+        return SystemError(call: "execve", subject: program.shown, errno: Syscalls.currentErrno)
+    }
+}
+
+/// A file that says who holds a place; the lock ends with its process, however it ends.
+public final class LockFile {
+    private let descriptor: Descriptor
+
+    /// Takes the lock and writes our pid into the file.
+    ///
+    /// - Returns: nil if another process holds it.
+    public init?(_ path: FilePath) throws(SystemError) {
+        descriptor = try Syscalls.open(path, flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
+        guard try Syscalls.tryLock(descriptor.raw) else { return nil }
+        _ = try Syscalls.check("ftruncate", path) { ftruncate(descriptor.raw, 0) }
+        try Syscalls.writeAll(descriptor.raw, Array("\(getpid())\n".utf8))
+    }
+
+    /// The pid that the holder wrote, nil if it cannot be read.
+    public static func holder(of path: FilePath) -> Int32? {
+        do throws(FileReadError) {
+            let bytes = try RegularFile.read(path, limit: 64).bytes
+            return Int32(String(decoding: bytes.prefix { $0 != 10 }, as: UTF8.self))
+        } catch {
+            return nil
+        }
+    }
+}

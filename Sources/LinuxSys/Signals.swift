@@ -1,0 +1,36 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import CLinuxSys
+import Glibc
+
+/// Signals as events of the loop (signalfd(2)).
+///
+/// Make it before any thread is started: threads inherit the mask, and a signal must find no thread that takes it.
+public final class SignalReceiver {
+    private let descriptor: Descriptor
+
+    /// Blocks the signals in this thread and calls the handler with each one that arrives.
+    public init(
+        _ signals: [Int32], on loop: EventLoop, handler: @escaping (Int32) -> Void
+    ) throws(SystemError) {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        descriptor = Descriptor(
+            owning: try Syscalls.check("signalfd") {
+                signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
+            })
+        _ = try loop.watch(descriptor.raw, for: .reading) { [unowned self] in
+            var info = signalfd_siginfo()
+            while withUnsafeMutableBytes(
+                of: &info, { Glibc.read(descriptor.raw, $0.baseAddress, $0.count) == $0.count })
+            {
+                handler(Int32(info.ssi_signo))
+            }
+        }
+    }
+
+    /// Makes writing to a closed pipe or socket the error EPIPE instead of a death.
+    public static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
+}

@@ -1,0 +1,97 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import SystemPackage
+
+/// A kernel call that failed: which, on what, and why.
+public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The C function's name.
+    public let call: String
+    /// What it was called on, as it may be shown: a path with its unprintable bytes escaped, or empty.
+    public let subject: String
+    public let errno: Errno
+
+    public init(call: String, subject: String = "", errno: Errno) {
+        self.call = call
+        self.subject = subject
+        self.errno = errno
+    }
+
+    public var description: String {
+        subject.isEmpty ? "\(call): \(errno)" : "\(call) \(subject): \(errno)"
+    }
+}
+
+extension FilePath {
+    /// The path as it may be shown to people: control characters and bytes that are not UTF-8 as `\xNN`.
+    public var shown: String { withPlatformString { shownText(of: UnsafeRawPointer($0), count: length) } }
+
+    /// The path's bytes without the terminating zero.
+    public var bytes: [UInt8] {
+        withPlatformString { Array(UnsafeRawBufferPointer(start: $0, count: length)) }
+    }
+
+    /// A path from bytes as the kernel gives them; an embedded zero ends it.
+    public init(bytes: some Sequence<UInt8>) {
+        var characters = bytes.map { CChar(bitPattern: $0) }
+        characters.append(0)
+        self.init(platformString: characters)
+    }
+}
+
+/// Text for people from bytes that need not be UTF-8.
+public func shownText(_ bytes: some Collection<UInt8>) -> String {
+    let array = Array(bytes)
+    return array.withUnsafeBytes { buffer in
+        buffer.baseAddress.map { shownText(of: $0, count: buffer.count) } ?? ""
+    }
+}
+
+private func shownText(of start: UnsafeRawPointer, count: Int) -> String {
+    let bytes = Array(UnsafeRawBufferPointer(start: start, count: count))
+    var text = ""
+    var decoder = UTF8()
+    var iterator = bytes.makeIterator()
+    // A valid text, the usual case, is taken as it is but for its control characters.
+    if let valid = String(validating: bytes, as: UTF8.self) {
+        for scalar in valid.unicodeScalars {
+            if scalar.properties.generalCategory == .control || isBidiControl(scalar) {
+                for byte in String(scalar).utf8 { text += escaped(byte) }
+            } else {
+                text.unicodeScalars.append(scalar)
+            }
+        }
+        return text
+    }
+    var position = 0
+    scan: while true {
+        switch decoder.decode(&iterator) {
+        case .emptyInput: break scan
+        case .scalarValue(let scalar):
+            let length = String(scalar).utf8.count
+            if scalar.properties.generalCategory == .control || isBidiControl(scalar) {
+                for byte in String(scalar).utf8 { text += escaped(byte) }
+            } else {
+                text.unicodeScalars.append(scalar)
+            }
+            position += length
+        case .error:
+            text += escaped(bytes[position])
+            position += 1
+            // The decoder may have swallowed more than the bad byte: begin anew behind it.
+            decoder = UTF8()
+            iterator = Array(bytes[position...]).makeIterator()
+        }
+    }
+    return text
+}
+
+/// Characters that reorder what a terminal shows (Unicode TR 9, "Trojan Source").
+private func isBidiControl(_ scalar: Unicode.Scalar) -> Bool {
+    (0x202A...0x202E).contains(scalar.value) || (0x2066...0x2069).contains(scalar.value)
+        || scalar.value == 0x200E || scalar.value == 0x200F || scalar.value == 0x061C
+}
+
+private func escaped(_ byte: UInt8) -> String {
+    let digits = Array("0123456789abcdef")
+    return "\\x\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
+}
