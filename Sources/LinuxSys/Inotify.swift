@@ -51,10 +51,11 @@ public final class Inotify {
 
     /// Watches a directory that is open; no path is looked up, so it is that directory and no other.
     ///
-    /// Adding the same directory again gives the same number and sets its mask.
+    /// Adding the same directory again gives the same number and widens its mask (IN_MASK_ADD): of two users of one
+    /// directory neither takes the events of the other away.
     public func add(directory fd: Int32, mask: Mask) throws(SystemError) -> Int32 {
         try Syscalls.check("inotify_add_watch", FilePath("/proc/self/fd/\(fd)")) {
-            inotify_add_watch(descriptor.raw, "/proc/self/fd/\(fd)", mask.rawValue | UInt32(IN_ONLYDIR))
+            inotify_add_watch(descriptor.raw, "/proc/self/fd/\(fd)", mask.rawValue | UInt32(IN_ONLYDIR) | UInt32(bitPattern: Int32(IN_MASK_ADD)))
         }
     }
 

@@ -8,6 +8,9 @@ import Glibc
 import SystemPackage
 
 public enum Syscalls {
+    /// O_PATH (open(2)): the file is only named, not opened; works without permission to read it.
+    public static let pathOnly = gcl_o_path
+
     /// Opens a file relative to a directory. The corresponding C function is `openat`; O_CLOEXEC is always set.
     public static func open(
         _ path: FilePath, flags: Int32, mode: UInt32 = 0o600, at directory: Int32 = AT_FDCWD

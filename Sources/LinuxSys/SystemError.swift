@@ -30,6 +30,16 @@ extension FilePath {
         withPlatformString { Array(UnsafeRawBufferPointer(start: $0, count: length)) }
     }
 
+    /// The bytes of the last component; empty for the root and the empty path.
+    public var lastName: [UInt8] {
+        let bytes = bytes
+        let name = bytes[(bytes.lastIndex(of: UInt8(ascii: "/")).map { $0 + 1 } ?? 0)...]
+        return Array(name)
+    }
+
+    /// The path of an entry of this directory.
+    public func entry(_ name: [UInt8]) -> FilePath { FilePath(bytes: bytes + [UInt8(ascii: "/")] + name) }
+
     /// A path from bytes as the kernel gives them; an embedded zero ends it.
     public init(bytes: some Sequence<UInt8>) {
         var characters = bytes.map { CChar(bitPattern: $0) }

@@ -40,5 +40,7 @@ int gcl_reap(int pidfd, int *code, int *status);
 /// Spawns in a session of its own, with default signal dispositions, an empty signal mask and no descriptors but 0–2.
 int gcl_spawn(int *pid, const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out,
               int err);
+/// O_PATH, which glibc defines in a way that Swift does not import.
+static const int gcl_o_path = O_PATH;
 extern char **environ;
 static inline char **gcl_environ(void) { return environ; }

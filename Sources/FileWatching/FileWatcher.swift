@@ -1,0 +1,322 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import LinuxSys
+import SystemPackage
+
+/// Watches the files of a set of specs with one inotify instance, and polls what cannot be watched.
+///
+/// An event is a hint: it makes the watcher look again, and what it reports are files to read again. Nothing is
+/// missed for good: an overflow of the kernel's queue, a lost watch or a moved parent lead to a new walk over the
+/// specs concerned. Cost grows with the files that matter, not with the size of the tree around them.
+public final class FileWatcher {
+    public struct Statistics: Sendable {
+        /// Directories under watch.
+        public var directories = 0
+        /// Files matched.
+        public var files = 0
+        /// Events read from the kernel.
+        public var events = 0
+        /// Times the kernel's queue overflowed.
+        public var overflows = 0
+        /// Walks over a spec, but for its first.
+        public var rescans = 0
+    }
+
+    private final class State {
+        let spec: WatchSpec
+        var roles: [Int32: Set<Role>] = [:]
+        var leaves: [FilePath: Leaf] = [:]
+        var polled: [PolledPath] = []
+        init(_ spec: WatchSpec) { self.spec = spec }
+    }
+
+    private let loop: EventLoop
+    private let onReports: ([WatchReport]) -> Void
+    private let onTrouble: () -> Void
+    private let watchesMax: Int
+    private var inotify: Inotify?
+    private var registration: EventLoop.Watch?
+    private var states: [String: State] = [:]
+    /// Which specs listen to which watch.
+    private var users: [Int32: Set<String>] = [:]
+    private var dirty: Set<String> = []
+    private var hints: [WatchReport] = []
+    private var hinted: Set<WatchReport> = []
+    private var rereadAll = false
+    private var overflowBackoff = Duration.zero
+    private var overflowTimer: EventLoop.Timer?
+    private var calmTimer: EventLoop.Timer?
+    private var pollTimer: EventLoop.Timer?
+    public private(set) var statistics = Statistics()
+
+    /// How often a path that cannot be watched is looked at.
+    static let pollInterval = Duration.seconds(2)
+
+    /// - Parameters:
+    ///   - watchesMax: Directories beyond this number are polled.
+    ///   - onTrouble: Called when what is polled may have changed.
+    ///   - onReports: Called on the loop's thread with files to read again, each at most once a call.
+    public init(
+        on loop: EventLoop, watchesMax: Int = 4096, onTrouble: @escaping () -> Void = {},
+        onReports: @escaping ([WatchReport]) -> Void
+    ) {
+        self.loop = loop
+        self.onReports = onReports
+        self.onTrouble = onTrouble
+        self.watchesMax = watchesMax
+        openInstance()
+    }
+
+    deinit { close() }
+
+    /// Stops watching; nothing is reported any more.
+    public func close() {
+        for timer in [overflowTimer, calmTimer, pollTimer] { if let timer { loop.cancel(timer) } }
+        if let registration { loop.cancel(registration) }
+        registration = nil
+        inotify = nil
+        states = [:]
+        users = [:]
+    }
+
+    /// What is polled now, and why.
+    public var polled: [PolledPath] {
+        states.values.flatMap(\.polled).sorted { $0.path.bytes.lexicographicallyPrecedes($1.path.bytes) }
+    }
+
+    /// Takes a spec in, or another one of the same id in its place.
+    ///
+    /// - Returns: The files that it matches now. They are not reported; later changes are.
+    public func add(_ spec: WatchSpec) -> [FilePath] {
+        let state = states[spec.id].flatMap { $0.spec == spec ? $0 : nil } ?? State(spec)
+        if states[spec.id] !== state { remove(spec.id) }
+        states[spec.id] = state
+        walk(state)
+        updateFigures()
+        return state.leaves.filter { $0.value.status != nil }.keys.sorted {
+            $0.bytes.lexicographicallyPrecedes($1.bytes)
+        }
+    }
+
+    /// Gives a spec up.
+    public func remove(_ id: String) {
+        guard let state = states.removeValue(forKey: id) else { return }
+        release(state.roles.keys, of: id)
+        dirty.remove(id)
+        updateFigures()
+    }
+
+    /// Looks at all specs again and reports the files whose status differs: for what no event tells of, such as a
+    /// write through another hard link or a mount over a watched directory.
+    public func audit() {
+        if inotify == nil { openInstance() }
+        dirty.formUnion(states.keys)
+        flush()
+    }
+
+    /// Reports every file of every spec as possibly changed, after looking at all of them.
+    public func rereadEverything() {
+        rereadAll = true
+        audit()
+    }
+
+    // MARK: - Events
+
+    private func openInstance() {
+        do throws(SystemError) {
+            let instance = try Inotify()
+            registration = try loop.watch(instance.raw, for: .reading) { [unowned self] in readEvents() }
+            inotify = instance
+        } catch {
+            // The walks tell it: without an instance everything is polled, and the audit tries again.
+            inotify = nil
+        }
+    }
+
+    private func readEvents() {
+        guard let inotify else { return }
+        do throws(SystemError) {
+            // One buffer a turn: other descriptors of the loop get their turn too, and a storm cannot hold it.
+            _ = try inotify.drain { [unowned self] event in
+                statistics.events += 1
+                take(event)
+            }
+        } catch {
+            // The instance is of no use any more: begin with a new one.
+            if let registration { loop.cancel(registration) }
+            users = [:]
+            for state in states.values { state.roles = [:] }
+            openInstance()
+            rereadAll = true
+            dirty.formUnion(states.keys)
+        }
+        flush()
+    }
+
+    private func take(_ event: Inotify.Event) {
+        if event.mask.contains(.overflowed) {
+            statistics.overflows += 1
+            overflowed()
+            return
+        }
+        guard let listeners = users[event.watch] else { return }
+        if !event.mask.isDisjoint(with: [.ignored, .unmounted, .selfMoved, .selfDeleted]) {
+            if event.mask.contains(.ignored) {
+                users[event.watch] = nil
+                for id in listeners { states[id]?.roles[event.watch] = nil }
+            }
+            dirty.formUnion(listeners)
+            return
+        }
+        for id in listeners {
+            guard let state = states[id], let roles = state.roles[event.watch] else { continue }
+            for role in roles { take(event, as: role, of: state) }
+        }
+    }
+
+    private func take(_ event: Inotify.Event, as role: Role, of state: State) {
+        let isWrite = !event.mask.isDisjoint(with: [.modified, .closedAfterWriting])
+        switch role {
+        case .ancestor: break
+        case .hop(let name):
+            if name == event.name && !isWrite { dirty.insert(state.spec.id) }
+        case .target(let name, let logical):
+            guard name == event.name else { return }
+            if isWrite { hint(logical, exists: true, of: state) } else { dirty.insert(state.spec.id) }
+        case .level(let logical, let index):
+            guard state.spec.pattern[index].matches(event.name) else { return }
+            guard index == state.spec.pattern.count - 1 else {
+                // A new entry may be a directory or a link to one; a write to a file means nothing here.
+                if !isWrite { dirty.insert(state.spec.id) }
+                return
+            }
+            let path = logical.entry(event.name)
+            if isWrite && state.leaves[path]?.isLink == false {
+                hint(path, exists: true, of: state)
+            } else {
+                lookAgain(path, of: state)
+            }
+        }
+    }
+
+    /// The usual case of a save: one file came, went or was replaced. Links need the whole walk.
+    private func lookAgain(_ path: FilePath, of state: State) {
+        var status: FileStatus?
+        do throws(SystemError) { status = try Syscalls.status(of: path, followingLinks: false) } catch {
+            guard error.errno == .noSuchFileOrDirectory else {
+                dirty.insert(state.spec.id)
+                return
+            }
+        }
+        guard status?.kind != .link, state.leaves[path]?.isLink != true else {
+            dirty.insert(state.spec.id)
+            return
+        }
+        state.leaves[path] = status.map { Leaf(status: $0, isLink: false) }
+        hint(path, exists: status != nil, of: state)
+    }
+
+    private func hint(_ path: FilePath, exists: Bool, of state: State) {
+        let report = WatchReport(spec: state.spec.id, path: path, exists: exists)
+        if hinted.insert(report).inserted { hints.append(report) }
+    }
+
+    /// Everything is looked at again; if the queue overflows time and again, with growing pauses, so that our own
+    /// reading cannot become a loop that never ends.
+    private func overflowed() {
+        guard overflowTimer == nil else { return }
+        if let calmTimer { loop.cancel(calmTimer) }
+        calmTimer = loop.schedule(after: .seconds(10)) { [unowned self] in
+            calmTimer = nil
+            overflowBackoff = .zero
+        }
+        if overflowBackoff == .zero {
+            overflowBackoff = .milliseconds(100)
+            rereadAll = true
+            dirty.formUnion(states.keys)
+            return
+        }
+        overflowTimer = loop.schedule(after: overflowBackoff) { [unowned self] in
+            overflowTimer = nil
+            rereadEverything()
+        }
+        overflowBackoff = min(overflowBackoff * 2, .seconds(5))
+    }
+
+    // MARK: - Walks
+
+    private func flush() {
+        let everything = rereadAll
+        rereadAll = false
+        while let id = dirty.popFirst() {
+            guard let state = states[id] else { continue }
+            let before = state.leaves
+            statistics.rescans += 1
+            walk(state)
+            for (path, leaf) in state.leaves where everything || before[path] != leaf {
+                hint(path, exists: leaf.status != nil, of: state)
+            }
+            for path in before.keys where state.leaves[path] == nil { hint(path, exists: false, of: state) }
+        }
+        updateFigures()
+        guard !hints.isEmpty else { return }
+        let reports = hints
+        hints = []
+        hinted = []
+        onReports(reports)
+    }
+
+    private func walk(_ state: State) {
+        let before = Set(state.roles.keys)
+        let wasPolled = state.polled
+        var result = WalkResult()
+        for attempt in 0..<4 {
+            var walk = Walk(
+                spec: state.spec, inotify: inotify,
+                watchesMax: watchesMax - users.count + before.count)
+            result = walk.run()
+            if !result.isUnsettled { break }
+            if attempt == 3 {
+                result.polled.append(PolledPath(path: state.spec.base, reason: "it is moved all the time"))
+            }
+        }
+        state.roles = result.roles
+        state.leaves = result.leaves
+        state.polled = result.polled
+        for watch in result.roles.keys { users[watch, default: []].insert(state.spec.id) }
+        release(before.subtracting(result.roles.keys), of: state.spec.id)
+        if wasPolled != state.polled { onTrouble() }
+        schedulePoll()
+    }
+
+    private func release(_ watches: some Sequence<Int32>, of id: String) {
+        for watch in watches {
+            users[watch]?.remove(id)
+            if users[watch]?.isEmpty == true {
+                users[watch] = nil
+                inotify?.remove(watch)
+            }
+        }
+    }
+
+    private func schedulePoll() {
+        let isNeeded = states.values.contains { !$0.polled.isEmpty }
+        if isNeeded && pollTimer == nil {
+            pollTimer = loop.schedule(after: Self.pollInterval) { [unowned self] in
+                pollTimer = nil
+                if inotify == nil { openInstance() }
+                dirty.formUnion(states.values.filter { !$0.polled.isEmpty }.map(\.spec.id))
+                flush()
+                schedulePoll()
+            }
+        } else if !isNeeded, let pollTimer {
+            loop.cancel(pollTimer)
+            self.pollTimer = nil
+        }
+    }
+
+    private func updateFigures() {
+        statistics.directories = users.count
+        statistics.files = states.values.reduce(0) { $0 + $1.leaves.count }
+    }
+}
