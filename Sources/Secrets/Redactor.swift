@@ -1,0 +1,165 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+/// Makes text from outside fit to be shown: known keys, and what looks like one, are replaced, and what could
+/// deceive a reader's eye or terminal is taken out (contract F).
+public struct Redactor: Sendable {
+    /// Every 8 consecutive bytes of the random part of a known key.
+    private var fragments: Set<UInt64> = []
+
+    /// The longest text that comes out, in bytes.
+    public static let lengthMax = 500
+    /// No more of a text than this is looked at, in bytes: what is beyond could not be shown anyway.
+    private static let inputMax = 64 << 10
+
+    public init(keys: some Sequence<Key> = []) {
+        for key in keys {
+            let random = Self.randomPart(of: key)
+            guard random.count >= 8 else { continue }
+            for start in 0...(random.count - 8) { fragments.insert(Self.packed(random[start..<(start + 8)])) }
+        }
+    }
+
+    /// The text on one line, with `[key]` for keys and `[id]` for account numbers.
+    public func redact(_ text: String) -> String {
+        let plain = Self.withoutTricks(text)
+        var bytes = Array(plain.utf8)
+        var hidden = [Bool](repeating: false, count: bytes.count)
+        hideFragments(bytes, &hidden)
+        hidePrefixed("sk-", 16, bytes, &hidden)
+        hidePrefixed("ak-", 1, bytes, &hidden)
+        hidePrefixed("org-", 1, bytes, &hidden)
+        var output: [UInt8] = []
+        var position = 0
+        while position < bytes.count {
+            guard hidden[position] else {
+                output.append(bytes[position])
+                position += 1
+                continue
+            }
+            while position < bytes.count && hidden[position] { position += 1 }
+            output.append(contentsOf: "[key]".utf8)
+        }
+        bytes = output
+        if bytes.count > Self.lengthMax {
+            bytes.removeLast(bytes.count - (Self.lengthMax - 3))
+            // Not inside a character: continuation bytes are 10xxxxxx.
+            while let last = bytes.last, last & 0xC0 == 0x80 { bytes.removeLast() }
+            if let last = bytes.last, last >= 0xC0 { bytes.removeLast() }
+            bytes.append(contentsOf: "…".utf8)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The same for bytes that need not be UTF-8.
+    public func redact(bytes: some Collection<UInt8>) -> String {
+        redact(String(decoding: bytes.prefix(Self.inputMax), as: UTF8.self))
+    }
+
+    // MARK: - What is hidden
+
+    /// What of a key is not the same for everybody: behind `sk-`, or behind a second word as in `sk-kimi-`.
+    static func randomPart(of key: Key) -> ArraySlice<UInt8> {
+        let bytes = Array(key.reveal().utf8)
+        var rest = bytes[3...]
+        for word in ["kimi-", "ant-", "proj-"] where rest.starts(with: word.utf8) { rest = rest.dropFirst(word.utf8.count) }
+        return rest.count >= 8 ? rest : bytes[3...]
+    }
+
+    private func hideFragments(_ bytes: [UInt8], _ hidden: inout [Bool]) {
+        guard !fragments.isEmpty, bytes.count >= 8 else { return }
+        var window: UInt64 = 0
+        for (position, byte) in bytes.enumerated() {
+            window = window << 8 | UInt64(byte)
+            guard position >= 7, fragments.contains(window) else { continue }
+            for index in (position - 7)...position { hidden[index] = true }
+        }
+        // The constant beginning and the rest of the word belong to the same key.
+        var position = 0
+        while position < bytes.count {
+            guard hidden[position] else {
+                position += 1
+                continue
+            }
+            var start = position
+            while start > 0, Self.isKeyCharacter(bytes[start - 1]) {
+                start -= 1
+                hidden[start] = true
+            }
+            while position < bytes.count, hidden[position] || Self.isKeyCharacter(bytes[position]) {
+                hidden[position] = true
+                position += 1
+            }
+        }
+    }
+
+    private func hidePrefixed(_ prefix: String, _ lengthMin: Int, _ bytes: [UInt8], _ hidden: inout [Bool]) {
+        let prefix = Array(prefix.utf8)
+        var position = 0
+        while position + prefix.count <= bytes.count {
+            guard bytes[position...].starts(with: prefix),
+                position == 0 || !Self.isWordCharacter(bytes[position - 1])
+            else {
+                position += 1
+                continue
+            }
+            var end = position + prefix.count
+            while end < bytes.count, Self.isKeyCharacter(bytes[end]) { end += 1 }
+            if end - position - prefix.count >= lengthMin {
+                for index in position..<end { hidden[index] = true }
+            }
+            position = end
+        }
+    }
+
+    private static func packed(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
+
+    private static func isWordCharacter(_ byte: UInt8) -> Bool {
+        (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte)
+    }
+
+    private static func isKeyCharacter(_ byte: UInt8) -> Bool {
+        isWordCharacter(byte) || byte == UInt8(ascii: "-") || byte == UInt8(ascii: "_")
+    }
+
+    // MARK: - Tricks
+
+    /// Without terminal escapes, control and format characters; line ends and tabs become spaces.
+    private static func withoutTricks(_ text: String) -> String {
+        var output = String.UnicodeScalarView()
+        var scalars = text.utf8.count > inputMax
+            ? String(decoding: text.utf8.prefix(inputMax), as: UTF8.self).unicodeScalars[...]
+            : text.unicodeScalars[...]
+        while let scalar = scalars.popFirst() {
+            switch scalar {
+            case "\u{1B}": skipEscape(&scalars)
+            case "\u{9B}": skipControlSequence(&scalars)
+            case "\n", "\t", "\r": output.append(" ")
+            default:
+                switch scalar.properties.generalCategory {
+                case .control, .format, .privateUse, .surrogate, .lineSeparator, .paragraphSeparator: break
+                default: output.append(scalar)
+                }
+            }
+        }
+        return String(output)
+    }
+
+    /// ECMA-48: CSI up to its final byte, OSC and other strings up to BEL or ST, else one character.
+    private static func skipEscape(_ scalars: inout Substring.UnicodeScalarView) {
+        switch scalars.popFirst() {
+        case "[": skipControlSequence(&scalars)
+        case "]", "P", "X", "^", "_":
+            while let scalar = scalars.popFirst(), scalar != "\u{7}", scalar != "\u{9C}" {
+                if scalar == "\u{1B}" {
+                    if scalars.first == "\\" { scalars.removeFirst() }
+                    return
+                }
+            }
+        default: break
+        }
+    }
+
+    private static func skipControlSequence(_ scalars: inout Substring.UnicodeScalarView) {
+        while let scalar = scalars.popFirst() { if (0x40...0x7E).contains(scalar.value) { return } }
+    }
+}
