@@ -9,6 +9,13 @@ public struct JSONError: Error, Equatable, CustomStringConvertible, Sendable {
     public let line: Int
     public let column: Int
 
+    public init(message: String, offset: Int, line: Int, column: Int) {
+        self.message = message
+        self.offset = offset
+        self.line = line
+        self.column = column
+    }
+
     public var description: String { "\(line):\(column): \(message)" }
 }
 

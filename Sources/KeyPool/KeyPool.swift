@@ -1,1 +1,306 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Secrets
+import Timekeeping
+
+/// Why a key is not given out until an instant.
+public struct Cooldown: Sendable, Hashable {
+    public var cause: Cause
+    public var since: Timestamp
+    /// When the key is ready again.
+    public var until: Timestamp
+}
+
+/// One observation that a key failed, as the pool needs it.
+public struct PoolSighting: Sendable {
+    public let verdict: Verdict
+    /// What tells one lease from another: two of them are needed to confirm.
+    public let lease: String
+    public let time: Timestamp
+
+    public init(verdict: Verdict, lease: String, time: Timestamp) {
+        self.verdict = verdict
+        self.lease = lease
+        self.time = time
+    }
+}
+
+/// What became of the pool. Each change is told when it is in force.
+public enum PoolChange: Sendable, Hashable {
+    case added(KeyID, account: String, reason: String)
+    case removed(KeyID, account: String, reason: String)
+    case cooled(KeyID, account: String, cause: Cause, until: Timestamp, reason: String)
+    case disabled(KeyID, account: String, cause: Cause, reason: String)
+    case recovered(KeyID, account: String, reason: String)
+    case activated(KeyID, account: String, reason: String)
+    /// No key is ready; the first one will be then (nil: all are disabled, or there is none).
+    case exhausted(until: Timestamp?)
+}
+
+/// The keys, what is wrong with each, and which one the next agent gets.
+///
+/// It decides and does nothing else: no clock, no file. Every mutation ends with the choice of the active key.
+public struct KeyPool: Sendable {
+    public struct Record: Sendable {
+        public let key: Key
+        public internal(set) var baseURL: String?
+        /// The folders that hold it, sorted.
+        public internal(set) var accounts: [String]
+        public internal(set) var memory: KeyMemory
+
+        public var id: KeyID { key.id }
+        public var account: String { accounts.first ?? "" }
+        public func isReady(at now: Timestamp) -> Bool {
+            memory.disabled == nil && (memory.cooldown.map { $0.until <= now } ?? true)
+        }
+    }
+
+    struct Account: Sendable {
+        var keys: [AccountKey]
+        var digest: String
+        /// Its file is gone; its keys go when the grace has passed.
+        var goneSince: Timestamp?
+    }
+
+    /// How long keys stay when their file has vanished: editors and synchronizers take files away for a moment.
+    public static let grace = Duration.seconds(2)
+    /// The longest cooldown that one sighting alone can lead to without a reset time (design: rows can be forged).
+    static let unconfirmedMax = Duration.seconds(60 * 60)
+    /// No reset time beyond this is believed.
+    static let resetMax = Duration.seconds(32 * 86400)
+
+    public internal(set) var records: [KeyID: Record] = [:]
+    public internal(set) var active: KeyID?
+    var accounts: [String: Account] = [:]
+    /// What is known of keys that are in no file now; they may come back.
+    var remembered: [KeyID: KeyMemory] = [:]
+    private var isExhausted = false
+    /// Nothing is chosen before all files have been read once, or the first file read would always win.
+    private var isOpen = false
+    public var cooldown: Duration
+
+    public init(cooldown: Duration) { self.cooldown = cooldown }
+
+    // MARK: - Questions
+
+    public func isReady(_ id: KeyID, at now: Timestamp) -> Bool { records[id]?.isReady(at: now) ?? false }
+    public func readyCount(at now: Timestamp) -> Int { records.values.count { $0.isReady(at: now) } }
+    public var activeRecord: Record? { active.flatMap { records[$0] } }
+    /// All keys in the order of their accounts.
+    public var sorted: [Record] {
+        records.values.sorted { ($0.account, $0.id.text) < ($1.account, $1.id.text) }
+    }
+
+    /// When the pool changes by itself: a cooldown or a grace ends.
+    public func nextChange(after now: Timestamp) -> Timestamp? {
+        let cooling = records.values.compactMap { $0.memory.cooldown?.until }
+        let going = accounts.values.compactMap { $0.goneSince.map { $0 + Self.grace } }
+        return (cooling + going).min()
+    }
+
+    /// Whether a key is still in the pool: leases on others are started anew.
+    public func holds(_ id: KeyID) -> Bool { records[id] != nil }
+
+    // MARK: - Accounts
+
+    /// Ends the first reading: from now on there is an active key.
+    public mutating func open(at now: Timestamp) -> [PoolChange] {
+        isOpen = true
+        return settle(at: now, reason: "start")
+    }
+
+    /// Takes in what an account's file holds now.
+    ///
+    /// - Parameter digest: Of the file's bytes; a key that was disabled comes back when it differs.
+    public mutating func setAccount(
+        _ name: String, keys: [AccountKey], digest: String, at now: Timestamp, reason: String
+    ) -> [PoolChange] {
+        var changes: [PoolChange] = []
+        let old = accounts[name]
+        accounts[name] = Account(keys: keys, digest: digest, goneSince: nil)
+        if keys.isEmpty && !(old?.keys.isEmpty ?? true) {
+            // A file without a key is like no file (contract H): the grace covers a save in two steps.
+            accounts[name]?.keys = old?.keys ?? []
+            accounts[name]?.goneSince = old?.goneSince ?? now
+            return settle(at: now, reason: reason)
+        }
+        changes += rebuild(at: now, reason: reason, account: name)
+        for entry in keys {
+            guard let disabled = records[entry.key.id]?.memory.disabled, disabled.digests[name] != digest else { continue }
+            records[entry.key.id]?.memory.disabled = nil
+            records[entry.key.id]?.memory.cooldown = nil
+            records[entry.key.id]?.memory.evidence = []
+            changes.append(.recovered(entry.key.id, account: name, reason: "its file was changed"))
+        }
+        return changes + settle(at: now, reason: reason)
+    }
+
+    /// An account's file is gone: its keys follow after the grace.
+    public mutating func accountGone(_ name: String, at now: Timestamp) {
+        guard accounts[name] != nil, accounts[name]?.goneSince == nil else { return }
+        accounts[name]?.goneSince = now
+    }
+
+    /// The accounts whose files have been read.
+    public var accountNames: [String] { accounts.keys.sorted() }
+
+    /// Brings the records in line with the accounts.
+    private mutating func rebuild(at now: Timestamp, reason: String, account: String) -> [PoolChange] {
+        var changes: [PoolChange] = []
+        var present: [KeyID: (key: Key, baseURL: String?, accounts: [String])] = [:]
+        for name in accounts.keys.sorted() {
+            for entry in accounts[name]?.keys ?? [] {
+                var known = present[entry.key.id] ?? (entry.key, entry.baseURL, [])
+                known.accounts.append(name)
+                if known.baseURL == nil { known.baseURL = entry.baseURL }
+                present[entry.key.id] = known
+            }
+        }
+        for record in sorted where present[record.id] == nil {
+            records[record.id] = nil
+            remembered[record.id] = record.memory
+            changes.append(.removed(record.id, account: record.account, reason: reason))
+        }
+        for (id, found) in present.sorted(by: { ($0.value.accounts[0], $0.key) < ($1.value.accounts[0], $1.key) }) {
+            if records[id] != nil {
+                records[id]?.accounts = found.accounts
+                records[id]?.baseURL = found.baseURL
+            } else {
+                let memory = remembered.removeValue(forKey: id) ?? KeyMemory()
+                records[id] = Record(key: found.key, baseURL: found.baseURL, accounts: found.accounts, memory: memory)
+                changes.append(.added(id, account: found.accounts[0], reason: reason))
+            }
+        }
+        trimRemembered()
+        return changes
+    }
+
+    /// What is remembered of absent keys is bounded: the least recently used go first.
+    mutating func trimRemembered() {
+        let max = 256
+        guard remembered.count > max else { return }
+        let order = remembered.sorted { $0.value.order < $1.value.order }
+        for (id, _) in order.prefix(remembered.count - max) { remembered[id] = nil }
+    }
+
+    // MARK: - Sightings
+
+    /// Draws the consequences of a failure for a key.
+    ///
+    /// - Returns: What changed; empty if the key cools at least as long already, or it was not the key's fault.
+    public mutating func report(_ sighting: PoolSighting, on id: KeyID) -> [PoolChange] {
+        guard let record = records[id] else { return [] }
+        let verdict = sighting.verdict
+        let effect = verdict.cause.effect
+        guard effect.scope != .nothing, record.memory.disabled == nil else { return [] }
+        let repeats = record.memory.evidence.count { $0.cause == verdict.cause }
+        let isConfirmed = record.memory.evidence.contains {
+            $0.cause == verdict.cause && $0.lease != sighting.lease && sighting.time - $0.time >= .seconds(60)
+        }
+        records[id]?.memory.note(
+            KeyMemory.Evidence(cause: verdict.cause, lease: sighting.lease, time: sighting.time))
+        let reason = "\(verdict.detail) (\(verdict.rule))"
+        if effect.disablesWhenConfirmed && isConfirmed {
+            var digests: [String: String] = [:]
+            for name in record.accounts { digests[name] = accounts[name]?.digest }
+            records[id]?.memory.disabled = KeyMemory.Disabled(
+                cause: verdict.cause, since: sighting.time, digests: digests)
+            records[id]?.memory.cooldown = nil
+            return [.disabled(id, account: record.account, cause: verdict.cause, reason: reason)]
+                + settle(at: sighting.time, reason: verdict.cause.rawValue)
+        }
+        let until = end(of: verdict, repeats: repeats, isConfirmed: isConfirmed, at: sighting.time)
+        var changes: [PoolChange] = []
+        for other in sorted
+        where other.id == id || (effect.scope == .account && !Set(other.accounts).isDisjoint(with: record.accounts)) {
+            guard other.memory.disabled == nil else { continue }
+            // A cooldown is never shortened by what is seen later.
+            if let present = other.memory.cooldown, present.until >= until { continue }
+            records[other.id]?.memory.cooldown = Cooldown(cause: verdict.cause, since: sighting.time, until: until)
+            changes.append(
+                .cooled(other.id, account: other.account, cause: verdict.cause, until: until, reason: reason))
+        }
+        return changes + settle(at: sighting.time, reason: verdict.cause.rawValue)
+    }
+
+    private func end(of verdict: Verdict, repeats: Int, isConfirmed: Bool, at now: Timestamp) -> Timestamp {
+        if let reset = verdict.resetAt, reset > now, reset - now <= Self.resetMax { return reset }
+        var length = verdict.cause.cooldown(window: verdict.window, repeats: repeats, configured: cooldown)
+        if verdict.cause == .throttled || verdict.cause == .concurrency, let asked = verdict.retryAfter {
+            length = max(.seconds(1), asked)
+        }
+        if !isConfirmed { length = min(length, Self.unconfirmedMax) }
+        return now + length
+    }
+
+    // MARK: - Time and choice
+
+    /// Ends cooldowns and graces whose time has come.
+    public mutating func expire(at now: Timestamp) -> [PoolChange] {
+        var changes: [PoolChange] = []
+        let gone = accounts.filter { $0.value.goneSince.map { now - $0 >= Self.grace } ?? false }
+        for name in gone.keys.sorted() {
+            accounts[name] = nil
+            changes += rebuild(at: now, reason: "its file is gone", account: name)
+        }
+        for record in sorted {
+            guard let cooldown = record.memory.cooldown, cooldown.until <= now else { continue }
+            records[record.id]?.memory.cooldown = nil
+            changes.append(.recovered(record.id, account: record.account, reason: "\(cooldown.cause.rawValue) is over"))
+        }
+        return changes + settle(at: now, reason: changes.isEmpty ? "time" : "recovered")
+    }
+
+    /// Puts the active key at the end of the order.
+    ///
+    /// - Returns: nil if no other key is ready.
+    public mutating func rotate(at now: Timestamp) -> [PoolChange]? {
+        guard let old = active, let next = choice(at: now, except: old) else { return nil }
+        records[old]?.memory.retired = now
+        return activate(next, reason: "rotate")
+    }
+
+    /// Notes that an agent was started with the key.
+    public mutating func used(_ id: KeyID, at now: Timestamp) { records[id]?.memory.lastUsed = now }
+
+    /// The ready key that was used longest ago.
+    private func choice(at now: Timestamp, except: KeyID? = nil) -> KeyID? {
+        records.values.filter { $0.id != except && $0.isReady(at: now) }
+            .min { ($0.memory.order, $0.account, $0.id.text) < ($1.memory.order, $1.account, $1.id.text) }?.id
+    }
+
+    /// The key to be used next: the active one as long as it is ready, else the one used longest ago, else the one
+    /// whose cooldown ends first.
+    private mutating func settle(at now: Timestamp, reason: String) -> [PoolChange] {
+        guard isOpen else { return [] }
+        let hadKeys = active != nil || isExhausted
+        if let active, isReady(active, at: now) {
+            isExhausted = false
+            return []
+        }
+        if let next = choice(at: now) {
+            isExhausted = false
+            // The one that fails now is last in the order when it is back.
+            if let active, active != next { records[active]?.memory.retired = now }
+            return active == next ? [] : activate(next, reason: reason)
+        }
+        let soonest = records.values.compactMap { record in record.memory.cooldown.map { (record, $0.until) } }
+            .min { ($0.1, $0.0.account) < ($1.1, $1.0.account) }
+        var changes: [PoolChange] = []
+        if let soonest {
+            if active != soonest.0.id { changes += activate(soonest.0.id, reason: "all keys cool") }
+        } else {
+            active = nil
+        }
+        if !isExhausted && (hadKeys || !records.isEmpty || reason == "start") {
+            changes.append(.exhausted(until: soonest?.1))
+        }
+        isExhausted = true
+        return changes
+    }
+
+    private mutating func activate(_ id: KeyID, reason: String) -> [PoolChange] {
+        active = id
+        return [.activated(id, account: records[id]?.account ?? "", reason: reason)]
+    }
+}

@@ -1,0 +1,132 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+/// The hooks that a pane runs when its process dies, taken out of the way for a moment.
+public struct PaneHooks: Sendable, Hashable {
+    /// `pane-died` is an option of the window, which a pane can have of its own (tmux(1), HOOKS).
+    public enum Level: String, Sendable, Hashable { case window = "-w", pane = "-p" }
+    public struct Entry: Sendable, Hashable {
+        public let level: Level
+        /// The place in the option's array.
+        public let index: Int
+        /// The command, as tmux prints and takes it.
+        public let command: String
+
+        public init(level: Level, index: Int, command: String) {
+            self.level = level
+            self.index = index
+            self.command = command
+        }
+    }
+    public var entries: [Entry]
+
+    public init(entries: [Entry]) { self.entries = entries }
+}
+
+/// Command lines for the town's tmux server.
+///
+/// Several commands go in one call: between them no event of the pane can come.
+public struct TmuxCommands: Sendable {
+    /// The program's absolute path.
+    public let program: String
+    /// The server's socket, as `$TMUX` of an agent names it.
+    public let socket: String
+
+    public init(program: String, socket: String) {
+        self.program = program
+        self.socket = socket
+    }
+
+    private func call(_ commands: [[String]]) -> [String] {
+        [program, "-u", "-S", socket] + Array(commands.joined(separator: [";"]))
+    }
+
+    /// Asks for the pane's session, process and hooks; see ``PaneReport``.
+    public func inspect(pane: String) -> [String] {
+        call([
+            ["display-message", "-p", "-t", pane, "#{session_name}\t#{pane_pid}\t#{pane_dead}"],
+            ["show-options", "-w", "-t", pane, "pane-died"],
+            ["display-message", "-p", "-t", pane, "pane-level"],
+            ["show-options", "-p", "-t", pane, "pane-died"],
+        ])
+    }
+
+    /// The text of one hook, without the quotes that a list of options adds.
+    public func hookText(pane: String, level: PaneHooks.Level, index: Int) -> [String] {
+        call([["show-options", level.rawValue + "v", "-t", pane, "pane-died[\(index)]"]])
+    }
+
+    /// Keeps the pane when its process ends, and puts a hook that does nothing in the place of the ones there.
+    public func setHooksAside(pane: String, hooks: PaneHooks) -> [String] {
+        var commands = [["set-option", "-w", "-t", pane, "remain-on-exit", "on"]]
+        if hooks.entries.contains(where: { $0.level == .pane }) {
+            commands.append(["set-hook", "-p", "-u", "-t", pane, "pane-died"])
+        }
+        // Unset alone would let a global hook through.
+        commands.append(["set-hook", "-w", "-u", "-t", pane, "pane-died"])
+        commands.append(["set-hook", "-w", "-t", pane, "pane-died[0]", "refresh-client"])
+        return call(commands)
+    }
+
+    /// Runs the pane's stored command again, then puts the hooks back.
+    public func respawn(pane: String, hooks: PaneHooks) -> [String] {
+        call([["respawn-pane", "-k", "-t", pane]] + restoration(pane: pane, hooks: hooks))
+    }
+
+    /// Puts the hooks back.
+    public func restoreHooks(pane: String, hooks: PaneHooks) -> [String] {
+        call(restoration(pane: pane, hooks: hooks))
+    }
+
+    private func restoration(pane: String, hooks: PaneHooks) -> [[String]] {
+        [["set-hook", "-w", "-u", "-t", pane, "pane-died"]]
+            + hooks.entries.map { ["set-hook", $0.level.rawValue, "-t", pane, "pane-died[\($0.index)]", $0.command] }
+    }
+
+    /// Puts a folder first in the PATH that new panes get.
+    public func setGlobalPath(_ path: String) -> [String] {
+        call([["set-environment", "-g", "PATH", path]])
+    }
+
+    /// Prints the PATH that new panes get.
+    public func globalPath() -> [String] { call([["show-environment", "-g", "PATH"]]) }
+}
+
+/// What `TmuxCommands.inspect` printed.
+public struct PaneReport: Sendable, Hashable {
+    public let session: String
+    public let pid: Int32
+    public let isDead: Bool
+    /// Level and index of each hook; their texts are asked for one by one.
+    public let hooks: [(level: PaneHooks.Level, index: Int)]
+
+    public init?(_ output: String) {
+        var lines = output.split(separator: "\n", omittingEmptySubsequences: true)
+        guard let first = lines.first else { return nil }
+        lines.removeFirst()
+        let fields = first.split(separator: "\t", omittingEmptySubsequences: false)
+        guard fields.count == 3, let pid = Int32(fields[1]) else { return nil }
+        session = String(fields[0])
+        self.pid = pid
+        isDead = fields[2] == "1"
+        var level = PaneHooks.Level.window
+        var found: [(level: PaneHooks.Level, index: Int)] = []
+        for line in lines {
+            if line == "pane-level" { level = .pane }
+            guard line.hasPrefix("pane-died["), let end = line.firstIndex(of: "]"),
+                let index = Int(line[line.index(line.startIndex, offsetBy: 10)..<end])
+            else { continue }
+            found.append((level, index))
+        }
+        hooks = found
+    }
+
+    public static func == (a: PaneReport, b: PaneReport) -> Bool {
+        a.session == b.session && a.pid == b.pid && a.isDead == b.isDead
+            && a.hooks.elementsEqual(b.hooks, by: { $0.level == $1.level && $0.index == $1.index })
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(session)
+        hasher.combine(pid)
+    }
+}

@@ -1,0 +1,85 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Secrets
+import TOML
+
+/// A key with the endpoint that its account's file names.
+public struct AccountKey: Sendable, Hashable {
+    public let key: Key
+    /// What `ANTHROPIC_BASE_URL` has to be for it; nil where the file names none, or one that nothing is known of.
+    public let baseURL: String?
+
+    public init(key: Key, baseURL: String?) {
+        self.key = key
+        self.baseURL = baseURL
+    }
+}
+
+/// What an account's `config.toml` holds.
+public struct AccountFile: Sendable, Hashable {
+    public let keys: [AccountKey]
+    /// Set where the file is in order but has no usable key and something that looks like one was passed over.
+    public let remark: String?
+
+    /// The largest file read, in bytes (contract G).
+    public static let lengthMax = 64 << 10
+
+    /// Reads every `[providers.*]` with a string `api_key` that begins with `sk-`.
+    ///
+    /// - Throws: Why the file cannot be used; the text holds nothing of the file. An empty file is one of these
+    ///   reasons: it is what a writer that truncates first leaves for a moment.
+    public static func read(_ bytes: [UInt8]) throws(AccountFileError) -> AccountFile {
+        guard !bytes.isEmpty else { throw AccountFileError(message: "the file is empty") }
+        let root: TOMLValue
+        do throws(TOMLError) { root = try TOML.parse(bytes) } catch {
+            throw AccountFileError(message: "\(error.position): not valid TOML: \(error.message)")
+        }
+        guard let providers = root["providers"] else { return AccountFile(keys: [], remark: nil) }
+        guard let members = providers.table else {
+            throw AccountFileError(message: "\(providers.position): providers is \(providers.kind), not a table")
+        }
+        var keys: [AccountKey] = []
+        var remark: String?
+        for provider in members {
+            guard let text = provider.value["api_key"]?.string else { continue }
+            if text.isEmpty {
+                if provider.value["oauth"] != nil { remark = "an OAuth login cannot be pooled; use an API key" }
+                continue
+            }
+            guard let key = Key(text) else {
+                let position = provider.value["api_key"]?.position ?? provider.namePosition
+                if text.hasPrefix("sk-") {
+                    throw AccountFileError(message: "\(position): api_key has characters that no key has")
+                }
+                remark = "\(position): api_key does not begin with sk-"
+                continue
+            }
+            guard !keys.contains(where: { $0.key == key }) else { continue }
+            keys.append(AccountKey(key: key, baseURL: provider.value["base_url"]?.string.flatMap(anthropicBase)))
+        }
+        return AccountFile(keys: keys, remark: keys.isEmpty ? remark : nil)
+    }
+
+    /// The Anthropic-shaped endpoint beside an OpenAI-shaped one (kimi-cli writes the latter).
+    ///
+    /// - Returns: nil for anything else than an http(s) URL.
+    static func anthropicBase(_ configured: String) -> String? {
+        guard configured.hasPrefix("https://") || configured.hasPrefix("http://"), configured.utf8.count <= 2048,
+            configured.utf8.allSatisfy({ (33...126).contains($0) }), !configured.contains("@")
+        else { return nil }
+        var base = configured[...]
+        while base.hasSuffix("/") { base.removeLast() }
+        if base.hasSuffix("/coding/v1") { return base.dropLast(2) + "" }
+        if base.hasSuffix("/coding") { return base + "/" }
+        for host in ["api.moonshot.ai", "api.moonshot.cn"] where base.hasSuffix("//" + host + "/v1") {
+            return base.dropLast(2) + "anthropic"
+        }
+        return configured
+    }
+}
+
+/// Why an account's file cannot be used. It never quotes the file.
+public struct AccountFileError: Error, Sendable, Hashable, CustomStringConvertible {
+    public let message: String
+    public var description: String { message }
+}
