@@ -1,0 +1,134 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import JSON
+import Timekeeping
+
+/// Something that has come into force, in the words of contract D.
+public struct Event: Sendable, Equatable {
+    public let type: String
+    /// Behind `seq`, `boot_id`, `time` and `type`, in this order.
+    public let fields: [Field]
+
+    public struct Field: Sendable, Equatable {
+        public let name: String
+        public let value: JSONValue
+    }
+
+    init(_ type: String, _ fields: [(String, JSONValue)]) {
+        self.type = type
+        self.fields = fields.map { Field(name: $0.0, value: $0.1) }
+    }
+
+    public subscript(name: String) -> JSONValue? { fields.first { $0.name == name }?.value }
+}
+
+/// An event with its place in the history.
+public struct EventRecord: Sendable, Equatable {
+    public let seq: Int
+    public let bootID: String
+    public let time: Timestamp
+    public let event: Event
+
+    public init(seq: Int, bootID: String, time: Timestamp, event: Event) {
+        self.seq = seq
+        self.bootID = bootID
+        self.time = time
+        self.event = event
+    }
+
+    /// One line of JSON, without its end.
+    public var line: String {
+        var object: JSONObject = [
+            "seq": JSONValue(seq), "boot_id": .string(bootID), "time": .string(time.rfc3339), "type": .string(event.type),
+        ]
+        for field in event.fields { object[field.name] = field.value }
+        return JSONValue.object(object).line
+    }
+}
+
+// MARK: - The events
+
+extension Event {
+    public static func daemonReady(detail: String) -> Event { Event("daemon.ready", [("detail", .string(detail))]) }
+    public static func daemonDegraded(detail: String) -> Event { Event("daemon.degraded", [("detail", .string(detail))]) }
+    public static func daemonStopping(detail: String) -> Event { Event("daemon.stopping", [("detail", .string(detail))]) }
+
+    /// - Parameters:
+    ///   - result: `done`, `skipped` or `failed`.
+    ///   - took: Its time.
+    public static func bootstrapStep(_ step: String, result: String, took: Duration, detail: String) -> Event {
+        Event(
+            "bootstrap.step",
+            [
+                ("step", .string(step)), ("result", .string(result)), ("seconds", JSONValue(took.inSeconds)),
+                ("detail", .string(detail)),
+            ])
+    }
+
+    public static func configApplied(path: String?, generation: Int) -> Event {
+        Event("config.applied", [("path", .optional(path)), ("generation", JSONValue(generation))])
+    }
+    public static func configRejected(path: String?, errors: [String]) -> Event {
+        Event("config.rejected", [("path", .optional(path)), ("errors", .array(errors.map(JSONValue.string)))])
+    }
+
+    /// `key.added`, `key.removed`, `key.activated` and `key.recovered`.
+    public static func key(_ what: String, id: String, account: String, reason: String) -> Event {
+        Event("key.\(what)", [("id", .string(id)), ("account", .string(account)), ("reason", .string(reason))])
+    }
+    /// - Parameter until: nil: until its file changes.
+    public static func keyOut(
+        _ what: String, id: String, account: String, cause: String, until: Timestamp?, reason: String
+    ) -> Event {
+        Event(
+            "key.\(what)",
+            [
+                ("id", .string(id)), ("account", .string(account)), ("cause", .string(cause)),
+                ("until", .optional(until?.rfc3339)), ("reason", .string(reason)),
+            ])
+    }
+    public static func keysExhausted(until: Timestamp?) -> Event {
+        Event("keys.exhausted", [("until", .optional(until?.rfc3339))])
+    }
+    public static func keysRejected(path: String, error: String) -> Event {
+        Event("keys.rejected", [("path", .string(path)), ("error", .string(error))])
+    }
+
+    public static func sighting(
+        id: String?, session: String?, cause: String, by: String, acted: Bool, why: String, text: String
+    ) -> Event {
+        Event(
+            "sighting",
+            [
+                ("id", .optional(id)), ("session", .optional(session)), ("cause", .string(cause)), ("by", .string(by)),
+                ("acted", .bool(acted)), ("why", .string(why)), ("text", .string(text)),
+            ])
+    }
+
+    /// `agent.leased`, `agent.exited`, `agent.stalled`, `agent.unmanaged` and `agent.unsafe_settings`.
+    public static func agent(
+        _ what: String, session: String, role: String, pid: Int32, id: String?, detail: String? = nil
+    ) -> Event {
+        var fields: [(String, JSONValue)] = [
+            ("session", .string(session)), ("role", .string(role)), ("pid", JSONValue(pid)), ("id", .optional(id)),
+        ]
+        if let detail { fields.append(("detail", .string(detail))) }
+        return Event("agent.\(what)", fields)
+    }
+    /// `agent.reload.started`, `.finished` and `.failed`.
+    public static func reload(
+        _ what: String, session: String, role: String, reason: String, resumed: Bool, detail: String? = nil
+    ) -> Event {
+        var fields: [(String, JSONValue)] = [
+            ("session", .string(session)), ("role", .string(role)), ("reason", .string(reason)),
+            ("resumed", .bool(resumed)),
+        ]
+        if let detail { fields.append(("detail", .string(detail))) }
+        return Event("agent.reload.\(what)", fields)
+    }
+
+    /// `watch.overflow`, `watch.degraded` and `watch.recovered`.
+    public static func watch(_ what: String, path: String?, detail: String) -> Event {
+        Event("watch.\(what)", [("path", .optional(path)), ("detail", .string(detail))])
+    }
+}

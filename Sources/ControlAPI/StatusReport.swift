@@ -1,0 +1,208 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import JSON
+import Timekeeping
+
+/// What `/v1/status` answers (contract C). Absent values are null, never left out.
+public struct StatusReport: Sendable, Equatable {
+    public enum State: String, Sendable { case starting, ready, degraded, reloading, stopping }
+
+    public struct KeyItem: Sendable, Equatable {
+        public var id: String
+        public var account: String
+        public var baseURL: String
+        /// `active`, `ready`, `cooling` or `disabled`.
+        public var state: String
+        public var cause: String?
+        public var until: Timestamp?
+        public var lastUsed: Timestamp?
+        public var leases: Int
+
+        public init(
+            id: String, account: String, baseURL: String, state: String, cause: String?, until: Timestamp?,
+            lastUsed: Timestamp?, leases: Int
+        ) {
+            self.id = id
+            self.account = account
+            self.baseURL = baseURL
+            self.state = state
+            self.cause = cause
+            self.until = until
+            self.lastUsed = lastUsed
+            self.leases = leases
+        }
+    }
+
+    public struct Rejected: Sendable, Equatable {
+        public var path: String
+        public var error: String
+        public init(path: String, error: String) {
+            self.path = path
+            self.error = error
+        }
+    }
+
+    public struct AgentItem: Sendable, Equatable {
+        public var session: String
+        public var role: String
+        public var rig: String?
+        public var pid: Int32
+        public var isRunning: Bool
+        public var key: String?
+        public var since: Timestamp
+        public var isStalled: Bool
+        public var isBusy: Bool?
+        public var isUnmanaged: Bool
+        public var pendingReload: String?
+
+        public init(
+            session: String, role: String, rig: String?, pid: Int32, isRunning: Bool, key: String?, since: Timestamp,
+            isStalled: Bool, isBusy: Bool?, isUnmanaged: Bool, pendingReload: String?
+        ) {
+            self.session = session
+            self.role = role
+            self.rig = rig
+            self.pid = pid
+            self.isRunning = isRunning
+            self.key = key
+            self.since = since
+            self.isStalled = isStalled
+            self.isBusy = isBusy
+            self.isUnmanaged = isUnmanaged
+            self.pendingReload = pendingReload
+        }
+    }
+
+    public struct Watch: Sendable, Equatable {
+        public var directories = 0
+        public var files = 0
+        public var events = 0
+        public var overflows = 0
+        public var rescans = 0
+        public var polled: [String] = []
+        public var probe: Duration?
+        public init() {}
+    }
+
+    public struct Config: Sendable, Equatable {
+        public var path: String?
+        public var loadedAt: Timestamp
+        /// Why the file as it is now was refused; empty if it is in force.
+        public var errors: [String]
+        public init(path: String?, loadedAt: Timestamp, errors: [String]) {
+            self.path = path
+            self.loadedAt = loadedAt
+            self.errors = errors
+        }
+    }
+
+    public var version: String
+    public var bootID: String
+    public var state: State
+    public var detail: String
+    public var pid: Int32
+    public var startedAt: Timestamp
+    public var generation: Int
+    public var townRoot: String
+    public var isTownInstalled: Bool
+    public var isStopped: Bool
+    public var activeKey: String?
+    public var keys: [KeyItem]
+    public var rejected: [Rejected]
+    public var agents: [AgentItem]
+    public var watch: Watch
+    public var config: Config
+
+    public init(
+        version: String, bootID: String, state: State, detail: String, pid: Int32, startedAt: Timestamp, generation: Int,
+        townRoot: String, isTownInstalled: Bool, isStopped: Bool, activeKey: String?, keys: [KeyItem],
+        rejected: [Rejected], agents: [AgentItem], watch: Watch, config: Config
+    ) {
+        self.version = version
+        self.bootID = bootID
+        self.state = state
+        self.detail = detail
+        self.pid = pid
+        self.startedAt = startedAt
+        self.generation = generation
+        self.townRoot = townRoot
+        self.isTownInstalled = isTownInstalled
+        self.isStopped = isStopped
+        self.activeKey = activeKey
+        self.keys = keys
+        self.rejected = rejected
+        self.agents = agents
+        self.watch = watch
+        self.config = config
+    }
+
+    /// Whether agents can be given a working key: ready, or degraded with a ready key (contract B, `/readyz`).
+    public var isServing: Bool {
+        state == .ready || state == .reloading
+            || (state == .degraded && keys.contains { $0.state == "ready" || $0.state == "active" })
+    }
+
+    /// The one line for systemd and people: `3 keys: 2 ready, 1 cooling until 14:05 · 6 agents · generation 12`.
+    public var line: String {
+        let ready = keys.count { $0.state == "ready" || $0.state == "active" }
+        let cooling = keys.filter { $0.state == "cooling" }
+        let disabled = keys.count { $0.state == "disabled" }
+        var parts = ["\(keys.count) \(keys.count == 1 ? "key" : "keys"): \(ready) ready"]
+        if let until = cooling.compactMap(\.until).min() {
+            parts.append("\(cooling.count) cooling until \(until.timeOfDay.prefix(5))")
+        }
+        if disabled > 0 { parts.append("\(disabled) disabled") }
+        let running = agents.count(where: \.isRunning)
+        return parts.joined(separator: ", ")
+            + " · \(running) \(running == 1 ? "agent" : "agents") · generation \(generation)"
+    }
+
+    public var json: JSONValue {
+        [
+            "version": .string(version), "boot_id": .string(bootID), "state": .string(state.rawValue),
+            "detail": .string(detail), "pid": JSONValue(pid), "started_at": .string(startedAt.rfc3339),
+            "generation": JSONValue(generation),
+            "town": [
+                "root": .string(townRoot), "installed": .bool(isTownInstalled), "estop": .bool(isStopped),
+            ],
+            "keys": [
+                "total": JSONValue(keys.count),
+                "ready": JSONValue(keys.count { $0.state == "ready" || $0.state == "active" }),
+                "cooling": JSONValue(keys.count { $0.state == "cooling" }),
+                "disabled": JSONValue(keys.count { $0.state == "disabled" }),
+                "active": .optional(activeKey), "strategy": "lru",
+                "items": .array(keys.map(Self.json)),
+                "rejected": .array(rejected.map { ["path": .string($0.path), "error": .string($0.error)] }),
+            ],
+            "services": [],
+            "agents": .array(agents.map(Self.json)),
+            "watch": [
+                "directories": JSONValue(watch.directories), "files": JSONValue(watch.files),
+                "events": JSONValue(watch.events), "overflows": JSONValue(watch.overflows),
+                "rescans": JSONValue(watch.rescans), "polled": .array(watch.polled.map(JSONValue.string)),
+                "probe_ms": watch.probe.map { JSONValue(Double($0.wholeMicroseconds) / 1000) } ?? .null,
+            ],
+            "config": [
+                "path": .optional(config.path), "loaded_at": .string(config.loadedAt.rfc3339),
+                "ok": .bool(config.errors.isEmpty), "errors": .array(config.errors.map(JSONValue.string)),
+            ],
+        ]
+    }
+
+    private static func json(_ key: KeyItem) -> JSONValue {
+        [
+            "id": .string(key.id), "account": .string(key.account), "base_url": .string(key.baseURL),
+            "state": .string(key.state), "cause": .optional(key.cause), "until": .optional(key.until?.rfc3339),
+            "last_used": .optional(key.lastUsed?.rfc3339), "leases": JSONValue(key.leases),
+        ]
+    }
+
+    private static func json(_ agent: AgentItem) -> JSONValue {
+        [
+            "session": .string(agent.session), "role": .string(agent.role), "rig": .optional(agent.rig),
+            "pid": JSONValue(agent.pid), "running": .bool(agent.isRunning), "key": .optional(agent.key),
+            "since": .string(agent.since.rfc3339), "stalled": .bool(agent.isStalled), "busy": .optional(agent.isBusy),
+            "unmanaged": .bool(agent.isUnmanaged), "pending_reload": .optional(agent.pendingReload),
+        ]
+    }
+}

@@ -1,0 +1,74 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import CLinuxSys
+import Glibc
+import SystemPackage
+
+/// A stream socket of the local domain (unix(7)), for programs that wait for their answer: commands and launcher.
+public struct UnixSocket: ~Copyable {
+    private let descriptor: Descriptor
+
+    /// Connects; a peer that does not accept is an error, not a wait.
+    ///
+    /// - Throws: ENOENT or ECONNREFUSED where nobody listens.
+    public init(connectingTo path: FilePath) throws(SystemError) { descriptor = try Self.connect(path) }
+
+    private static func connect(_ path: FilePath) throws(SystemError) -> Descriptor {
+        // An address holds 107 bytes; a longer path is reached through its directory's descriptor.
+        let directory = try Syscalls.open(
+            path.removingLastComponent(), flags: Syscalls.pathOnly | O_DIRECTORY)
+        let short = Array("/proc/self/fd/\(directory.raw)/".utf8) + path.lastName
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard short.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw SystemError(call: "connect", subject: path.shown, errno: .fileNameTooLong)
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: short) }
+        let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let connection = Descriptor(owning: try Syscalls.check("socket") { socket(AF_UNIX, type, 0) })
+        let raw = connection.raw
+        _ = try Syscalls.check("connect", path) {
+            withUnsafePointer(to: &address) { pointer in
+                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    Glibc.connect(raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+        }
+        return connection
+    }
+
+    /// Sends all bytes.
+    public func send(_ bytes: [UInt8]) throws(SystemError) { try Syscalls.writeAll(descriptor.raw, bytes) }
+
+    /// Waits for bytes.
+    ///
+    /// - Parameter deadline: On the clock of `EventLoop.now`; nil waits for ever.
+    /// - Returns: Empty at the end of the stream.
+    /// - Throws: ETIMEDOUT at the deadline.
+    public func receive(until deadline: Int64?) throws(SystemError) -> [UInt8] {
+        var poll = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+        while true {
+            var wait: Int32 = -1
+            if let deadline {
+                let left = deadline - EventLoop.now
+                guard left > 0 else { throw SystemError(call: "read", subject: "socket", errno: .timedOut) }
+                wait = Int32(min(left / 1_000_000 + 1, 3_600_000))
+            }
+            let count = Glibc.poll(&poll, 1, wait)
+            if count > 0 { break }
+            if count < 0, errno != EINTR {
+                throw SystemError(call: "poll", subject: "socket", errno: Errno(rawValue: errno))
+            }
+        }
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        let raw = descriptor.raw
+        let result = buffer.withUnsafeMutableBytes { bytes -> Result<Int?, SystemError> in
+            do throws(SystemError) { return .success(try Syscalls.read(raw, into: bytes)) } catch {
+                return .failure(error)
+            }
+        }
+        let count = try result.get() ?? 0
+        buffer.removeLast(buffer.count - count)
+        return buffer
+    }
+}
