@@ -1,1 +1,254 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import GasTown
+import JSON
+import KeyPool
+import Secrets
+import Timekeeping
+
+/// What decides: (state, input, now) → effects.
+///
+/// It reads no clock and touches nothing, so a whole life of the daemon can be replayed in a test.
+public struct Controller: Sendable {
+    public internal(set) var settings: Settings
+    public internal(set) var pool: KeyPool
+    /// Living agents with a key, by process.
+    public internal(set) var leases: [ProcessName: Lease] = [:]
+    /// Grows with each applied change of keys or configuration.
+    public internal(set) var generation = 0
+    /// Accounts whose file cannot be used, by name.
+    var rejected: [String: StatusReport.Rejected] = [:]
+    public internal(set) var redactor = Redactor()
+    /// When the active key became it; an older row cannot be about it.
+    var activatedAt: Timestamp
+    var config: StatusReport.Config
+
+    // Sightings
+    var seen = SeenRows()
+    var lastEffect: [String: Timestamp] = [:]
+    var deferred: [ProcessName: DeferredSighting] = [:]
+    var rotations: [Timestamp] = []
+
+    // Launches and reloads
+    var waiting: [WaitingLaunch] = []
+    var tickets: [PanePlace: ResumeTicket] = [:]
+    var reload: RunningReload?
+    var revivals: [PanePlace: Revival] = [:]
+    var nextReloadID: UInt64 = 1
+
+    var effects: [Effect] = []
+
+    /// - Parameter state: What an earlier process left; leases in it are taken up with ``adopt(_:at:)``.
+    public init(settings: Settings, configPath: String?, state: JSONValue?, at now: Timestamp) {
+        self.settings = settings
+        pool = KeyPool(cooldown: settings.cooldown)
+        if let state { pool.restore(state) }
+        activatedAt = now
+        config = StatusReport.Config(path: configPath, loadedAt: now, errors: [])
+    }
+
+    /// The leases that an earlier process wrote down.
+    public static func leases(in state: JSONValue) -> [Lease] {
+        (state["leases"]?.array ?? []).compactMap(Lease.init)
+    }
+
+    /// Takes up a lease whose process is still alive.
+    public mutating func adopt(_ lease: Lease) { leases[lease.process] = lease }
+
+    /// What has to survive a restart.
+    public var snapshot: JSONValue {
+        var object = pool.snapshot.object ?? JSONObject()
+        object["version"] = 1
+        object["leases"] = .array(leases.values.sorted { $0.process.text < $1.process.text }.map(\.json))
+        return .object(object)
+    }
+
+    /// Draws the consequences of what has happened.
+    public mutating func handle(_ input: Input, at now: Timestamp) -> [Effect] {
+        effects = []
+        let wasReady = pool.readyCount(at: now) > 0
+        switch input {
+        case .accountRead(let name, let path, let file, let digest):
+            readAccount(name, path, file, digest, now)
+        case .accountRejected(let name, let path, let error):
+            rejectAccount(name, path, error)
+        case .accountGone(let name):
+            rejected[name] = nil
+            pool.accountGone(name, at: now)
+        case .started:
+            start(now)
+        case .leaseRequested(let request, let process, let token):
+            requestLease(request, process, token, now)
+        case .leaseWithdrawn(let token):
+            waiting.removeAll { $0.token == token }
+        case .processExited(let process):
+            processExited(process, now)
+        case .transcript(let row, let folder, let conversation):
+            readRow(row, folder, conversation, now)
+        case .session(let file):
+            readSession(file)
+        case .configured(let settings, let path):
+            configure(settings, path, now)
+        case .configurationRejected(let path, let errors):
+            rejectConfiguration(path, errors)
+        case .rotationRequested(let token):
+            rotate(token, now)
+        case .reloadPerformed(let id, let failure):
+            reloadPerformed(id, failure, now)
+        case .woke: break
+        }
+        passTime(now)
+        if !wasReady && pool.readyCount(at: now) > 0 { resumeStalled(now) }
+        answerWaiting(now)
+        advanceReloads(now)
+        defer { effects = [] }
+        return effects
+    }
+
+    /// When the controller has to be asked again though nothing happened.
+    public func nextWake(after now: Timestamp) -> Timestamp? {
+        var times = [pool.nextChange(after: now), waiting.map(\.deadline).min(), reload?.deadline].compactMap { $0 }
+        times += deferred.values.map(\.due)
+        times += revivals.values.map(\.due)
+        if !revivals.isEmpty || leases.values.contains(where: { $0.isStalled }), let oldest = rotations.first,
+            rotations.count >= Self.rotationsMax
+        {
+            times.append(oldest + Self.rotationsWindow)
+        }
+        if reload == nil && pool.readyCount(at: now) > 0 {
+            times += leases.values.compactMap { lease in
+                guard let pending = lease.pending else { return nil }
+                return max(pending.notBefore, isHeldBack(lease) ? pending.since + settings.patience : pending.notBefore)
+            }
+        }
+        // A time that is past already would come at once and again and again.
+        return times.filter { $0 > now }.min()
+    }
+
+    // MARK: - Accounts
+
+    private mutating func start(_ now: Timestamp) {
+        take(pool.open(at: now), now)
+        for lease in leases.values.sorted(by: { $0.process.pid < $1.process.pid }) { effects.append(.watch(lease.process)) }
+        if !leases.isEmpty { effects.append(.leasesChanged) }
+        effects.append(.keysChanged)
+        effects.append(.launchValuesChanged)
+        restartOrphans(now)
+    }
+
+    private mutating func readAccount(
+        _ name: String, _ path: String, _ file: AccountFile, _ digest: String, _ now: Timestamp
+    ) {
+        let reason = pool.accountNames.contains(name) || generation > 0 ? "its file was changed" : "start"
+        let bases = Dictionary(uniqueKeysWithValues: pool.records.values.map { ($0.id, $0.baseURL) })
+        if let remark = file.remark {
+            rejectAccount(name, path, remark)
+        } else {
+            rejected[name] = nil
+        }
+        take(pool.setAccount(name, keys: file.keys, digest: digest, at: now, reason: reason), now)
+        for record in pool.sorted where bases[record.id].map({ $0 != record.baseURL }) ?? false {
+            effects.append(.launchValuesChanged)
+            restart(now, .key) { $0.key == record.id }
+        }
+        restartOrphans(now)
+    }
+
+    private mutating func rejectAccount(_ name: String, _ path: String, _ error: String) {
+        let entry = StatusReport.Rejected(path: path, error: redactor.redact(error))
+        guard rejected[name] != entry else { return }
+        rejected[name] = entry
+        effects.append(.emit(.keysRejected(path: path, error: entry.error)))
+    }
+
+    /// Agents whose key is in no file any more get another one.
+    private mutating func restartOrphans(_ now: Timestamp) {
+        guard generation > 0 || pool.active != nil else { return }
+        let held = pool
+        restart(now, .key) { !held.holds($0.key) }
+    }
+
+    /// Puts changes of the pool into force and tells them.
+    mutating func take(_ changes: [PoolChange], _ now: Timestamp) {
+        guard !changes.isEmpty else { return }
+        generation += 1
+        var keysChanged = false
+        for change in changes {
+            switch change {
+            case .added(let id, let account, let reason):
+                keysChanged = true
+                effects.append(.emit(.key("added", id: id.text, account: account, reason: reason)))
+            case .removed(let id, let account, let reason):
+                keysChanged = true
+                effects.append(.emit(.key("removed", id: id.text, account: account, reason: reason)))
+            case .cooled(let id, let account, let cause, let until, let reason):
+                effects.append(
+                    .emit(
+                        .keyOut(
+                            "cooled", id: id.text, account: account, cause: cause.rawValue, until: until, reason: reason)))
+            case .disabled(let id, let account, let cause, let reason):
+                effects.append(
+                    .emit(
+                        .keyOut(
+                            "disabled", id: id.text, account: account, cause: cause.rawValue, until: nil, reason: reason)))
+            case .recovered(let id, let account, let reason):
+                effects.append(.emit(.key("recovered", id: id.text, account: account, reason: reason)))
+            case .activated(let id, let account, let reason):
+                activatedAt = now
+                effects.append(.emit(.key("activated", id: id.text, account: account, reason: reason)))
+                effects.append(.launchValuesChanged)
+            case .exhausted(let until):
+                effects.append(.emit(.keysExhausted(until: until)))
+            }
+        }
+        if keysChanged {
+            redactor = Redactor(keys: pool.sorted.map(\.key))
+            effects.append(.keysChanged)
+        }
+        effects.append(.persist)
+    }
+
+    private mutating func passTime(_ now: Timestamp) {
+        let changes = pool.expire(at: now)
+        take(changes, now)
+        if changes.contains(where: { if case .removed = $0 { true } else { false } }) { restartOrphans(now) }
+        applyDeferred(now)
+    }
+
+    // MARK: - Configuration and commands
+
+    private mutating func configure(_ new: Settings, _ path: String?, _ now: Timestamp) {
+        let isSame = new == settings && config.errors.isEmpty
+        config = StatusReport.Config(path: path, loadedAt: now, errors: [])
+        guard !isSame else { return }
+        let old = settings
+        settings = new
+        pool.cooldown = new.cooldown
+        if new != old { generation += 1 }
+        effects.append(.emit(.configApplied(path: path, generation: generation)))
+        guard new.launch != old.launch else { return }
+        effects.append(.launchValuesChanged)
+        restart(now, .config) { $0.launch != nil && $0.launch != new.launch }
+    }
+
+    private mutating func rejectConfiguration(_ path: String?, _ errors: [String]) {
+        let shown = errors.map(redactor.redact)
+        guard config.errors != shown else { return }
+        config.errors = shown
+        effects.append(.emit(.configRejected(path: path, errors: shown)))
+    }
+
+    private mutating func rotate(_ token: ReplyToken, _ now: Timestamp) {
+        let old = pool.active
+        guard let changes = pool.rotate(at: now) else {
+            let error = ControlError(
+                code: "busy", message: pool.records.isEmpty ? "there is no key" : "no other key is ready")
+            effects.append(.answerRotation(token, .failure(error)))
+            return
+        }
+        take(changes, now)
+        restart(now, .key) { $0.key == old }
+        effects.append(.answerRotation(token, .success(pool.active?.text ?? "")))
+    }
+}

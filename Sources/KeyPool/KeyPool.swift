@@ -215,7 +215,13 @@ public struct KeyPool: Sendable {
         where other.id == id || (effect.scope == .account && !Set(other.accounts).isDisjoint(with: record.accounts)) {
             guard other.memory.disabled == nil else { continue }
             // A cooldown is never shortened by what is seen later.
-            if let present = other.memory.cooldown, present.until >= until { continue }
+            // Nor is it drawn out by the same words said again.
+            if let present = other.memory.cooldown, present.until > sighting.time,
+                present.until >= until
+                    || (present.cause == verdict.cause && !isConfirmed && verdict.resetAt == nil)
+            {
+                continue
+            }
             records[other.id]?.memory.cooldown = Cooldown(cause: verdict.cause, since: sighting.time, until: until)
             changes.append(
                 .cooled(other.id, account: other.account, cause: verdict.cause, until: until, reason: reason))

@@ -1,0 +1,150 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import GasTown
+import KeyPool
+import Secrets
+
+/// Names a process for good: its number and its start time (proc(5)).
+public struct ProcessName: Sendable, Hashable {
+    public let pid: Int32
+    public let startTime: UInt64
+
+    public init(pid: Int32, startTime: UInt64) {
+        self.pid = pid
+        self.startTime = startTime
+    }
+
+    /// As evidence and state files name a lease.
+    public var text: String { "\(pid):\(startTime)" }
+}
+
+/// A request that waits for its answer; the performer knows who asked.
+public struct ReplyToken: Sendable, Hashable {
+    public let serial: UInt64
+    public init(serial: UInt64) { self.serial = serial }
+}
+
+/// What has happened. Everything that the controller learns comes in here, with the time.
+public enum Input: Sendable {
+    /// An account's file was read.
+    case accountRead(name: String, path: String, file: AccountFile, digest: String)
+    /// An account's file cannot be used: what it held before stays.
+    case accountRejected(name: String, path: String, error: String)
+    /// An account's file is not there.
+    case accountGone(name: String)
+    /// All accounts have been read for the first time, and leases of an earlier process were looked up.
+    case started
+    case leaseRequested(LeaseRequest, process: ProcessName, token: ReplyToken)
+    /// Whoever waited for a lease has gone.
+    case leaseWithdrawn(ReplyToken)
+    case processExited(ProcessName)
+    /// A row of a transcript. `folder` and `conversation` are from the file's path, which the row cannot forge.
+    case transcript(TranscriptRow, folder: String, conversation: ConversationID?)
+    case session(SessionFile)
+    case configured(Settings, path: String?)
+    case configurationRejected(path: String?, errors: [String])
+    case rotationRequested(ReplyToken)
+    /// A reload's respawn was done, or why not.
+    case reloadPerformed(id: UInt64, failure: String?)
+    /// A time that was asked for has come.
+    case woke
+}
+
+/// What has to be done. The performer does it in this order and reports what came of it as new inputs.
+public enum Effect: Sendable {
+    case emit(Event)
+    /// The state that survives a restart has changed.
+    case persist
+    case answerLease(ReplyToken, Result<LeaseAnswer, ControlError>)
+    case answerRotation(ReplyToken, Result<String, ControlError>)
+    /// Report the end of this process.
+    case watch(ProcessName)
+    /// The set of living leases is another: followed folders may change.
+    case leasesChanged
+    /// No trust question for an agent in this folder; done before the lease is answered.
+    case trust(directory: String)
+    /// The set of keys is another: approvals and redaction follow.
+    case keysChanged
+    /// The active key or the launch values are others: the launcher's fall-back file follows.
+    case launchValuesChanged
+    case reload(ReloadOrder)
+}
+
+/// One agent to be started anew in its pane.
+public struct ReloadOrder: Sendable, Hashable {
+    public let id: UInt64
+    public let session: String
+    public let place: PanePlace
+    /// The process to end first; nil where the pane is dead already.
+    public let process: ProcessName?
+}
+
+/// A pane of a tmux server.
+public struct PanePlace: Sendable, Hashable {
+    public let socket: String
+    public let pane: String
+
+    public init(socket: String, pane: String) {
+        self.socket = socket
+        self.pane = pane
+    }
+}
+
+/// What of the configuration the controller needs.
+public struct Settings: Sendable, Equatable {
+    /// What agents are started with; a lease that was given other values is started anew.
+    public struct Launch: Sendable, Equatable {
+        public var baseURL: String
+        public var configDirectory: String
+        public var program: String?
+        public var isSandboxed: Bool
+        public var bypassesPermissions: Bool
+        public var environment: [Variable]
+        public struct Variable: Sendable, Equatable {
+            public let name: String
+            public let value: String
+            public init(name: String, value: String) {
+                self.name = name
+                self.value = value
+            }
+        }
+
+        public init(
+            baseURL: String, configDirectory: String, program: String?, isSandboxed: Bool, bypassesPermissions: Bool,
+            environment: [Variable]
+        ) {
+            self.baseURL = baseURL
+            self.configDirectory = configDirectory
+            self.program = program
+            self.isSandboxed = isSandboxed
+            self.bypassesPermissions = bypassesPermissions
+            self.environment = environment
+        }
+    }
+    public var townRoot: String
+    public var launch: Launch
+    public var bin: String
+    public var settingsDirectory: String
+    public var resumePrompt: String
+    /// `keys.cooldown`.
+    public var cooldown: Duration
+    /// `reload.agents = "rolling"`.
+    public var isRolling: Bool
+    /// How long a busy agent is waited for.
+    public var patience: Duration
+
+    public init(
+        townRoot: String, launch: Launch, bin: String, settingsDirectory: String, resumePrompt: String,
+        cooldown: Duration, isRolling: Bool, patience: Duration
+    ) {
+        self.townRoot = townRoot
+        self.launch = launch
+        self.bin = bin
+        self.settingsDirectory = settingsDirectory
+        self.resumePrompt = resumePrompt
+        self.cooldown = cooldown
+        self.isRolling = isRolling
+        self.patience = patience
+    }
+}

@@ -1,0 +1,131 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import GasTown
+import KeyPool
+import Secrets
+import Timekeeping
+
+/// A launcher that waits for a key.
+struct WaitingLaunch: Sendable {
+    let token: ReplyToken
+    let request: LeaseRequest
+    let process: ProcessName
+    let deadline: Timestamp
+}
+
+/// The conversation that the next agent in a pane goes on with; used once.
+struct ResumeTicket: Sendable {
+    let conversation: ConversationID?
+    let expires: Timestamp
+}
+
+extension Controller {
+    /// How long a launcher waits while there is no key at all (contract G).
+    static let keyWait = Duration.seconds(60)
+
+    mutating func requestLease(
+        _ request: LeaseRequest, _ process: ProcessName, _ token: ReplyToken, _ now: Timestamp
+    ) {
+        let session = sessionName(of: request)
+        if !request.unsafeSettings.isEmpty {
+            let names = request.unsafeSettings.map(redactor.redact).joined(separator: ", ")
+            let role = AgentIdentity(role: request.role, rig: request.rig, session: session).role
+            effects.append(
+                .emit(
+                    .agent(
+                        "unsafe_settings", session: session, role: role.rawValue, pid: process.pid, id: nil,
+                        detail: redactor.redact(names))))
+            effects.append(
+                .answerLease(
+                    token,
+                    .failure(
+                        ControlError(
+                            code: "refused",
+                            message: "settings that could take the key elsewhere: \(names) (remove them and start again)"))
+                ))
+            return
+        }
+        guard pool.active != nil else {
+            waiting.append(
+                WaitingLaunch(token: token, request: request, process: process, deadline: now + Self.keyWait))
+            return
+        }
+        grant(request, process, token, now)
+    }
+
+    mutating func answerWaiting(_ now: Timestamp) {
+        if pool.active != nil {
+            let ready = waiting
+            waiting = []
+            for launch in ready { grant(launch.request, launch.process, launch.token, now) }
+        }
+        for launch in waiting where launch.deadline <= now {
+            effects.append(
+                .answerLease(
+                    launch.token, .failure(ControlError(code: "unavailable", message: "there is no key in the pool"))))
+        }
+        waiting.removeAll { $0.deadline <= now }
+    }
+
+    private func sessionName(of request: LeaseRequest) -> String {
+        request.session.map(redactor.redact) ?? "pid-\(request.pid)"
+    }
+
+    private mutating func grant(
+        _ request: LeaseRequest, _ process: ProcessName, _ token: ReplyToken, _ now: Timestamp
+    ) {
+        guard let record = pool.activeRecord else { return }
+        let session = sessionName(of: request)
+        var place: PanePlace?
+        if let pane = request.pane, let socket = request.tmuxSocket { place = PanePlace(socket: socket, pane: pane) }
+        let ticket = place.flatMap { tickets.removeValue(forKey: $0) }
+        var resume: ConversationID?
+        if let ticket, ticket.expires > now, request.mayResume, !settings.resumePrompt.isEmpty {
+            resume = ticket.conversation
+        }
+        let baseURL = record.baseURL ?? settings.launch.baseURL
+        let lease = Lease(
+            process: process, session: session,
+            identity: AgentIdentity(role: request.role, rig: request.rig, session: session), place: place,
+            directory: request.directory,
+            slug: request.slug.map(ProjectSlug.exact) ?? ProjectSlug(directory: request.directory), key: record.id,
+            baseURL: baseURL, launch: settings.launch, since: now, mayResume: request.mayResume,
+            wasResumed: resume != nil, conversation: resume ?? request.conversation.flatMap(ConversationID.init))
+        leases[process] = lease
+        pool.used(record.id, at: now)
+        if let place { revivals[place] = nil }
+        if isInTown(request.directory) { effects.append(.trust(directory: request.directory)) }
+        effects.append(.leasesChanged)
+        effects.append(.answerLease(token, .success(answer(record, resume: resume))))
+        effects.append(.watch(process))
+        effects.append(
+            .emit(
+                .agent(
+                    "leased", session: session, role: lease.identity.role.rawValue, pid: process.pid,
+                    id: record.id.text)))
+        if let reload, reload.order.place == place {
+            self.reload = nil
+            effects.append(
+                .emit(
+                    .reload(
+                        "finished", session: session, role: lease.identity.role.rawValue,
+                        reason: reload.reason.rawValue, resumed: resume != nil)))
+        }
+        effects.append(.persist)
+    }
+
+    /// What an agent is started with when the daemon cannot be asked; nil while there is no key.
+    public var launchValues: LeaseAnswer? { pool.activeRecord.map { answer($0, resume: nil) } }
+
+    private func answer(_ record: KeyPool.Record, resume: ConversationID?) -> LeaseAnswer {
+        LeaseAnswer(
+            baseURL: record.baseURL ?? settings.launch.baseURL, credential: record.key.reveal(), keyID: record.id.text,
+            environment: settings.launch.environment.map { ($0.name, $0.value) },
+            configDirectory: settings.launch.configDirectory, program: settings.launch.program,
+            isSandboxed: settings.launch.isSandboxed, bin: settings.bin,
+            settingsDirectory: settings.settingsDirectory,
+            bypassesPermissions: settings.launch.bypassesPermissions, townRoot: settings.townRoot,
+            resume: resume?.text, resumePrompt: settings.resumePrompt)
+    }
+}

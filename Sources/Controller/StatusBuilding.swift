@@ -1,0 +1,95 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import KeyPool
+import Timekeeping
+
+/// What of the status the controller does not know by itself.
+public struct Surroundings: Sendable {
+    public var version: String
+    public var bootID: String
+    public var pid: Int32
+    public var startedAt: Timestamp
+    public var isStarting = true
+    public var isStopping = false
+    public var isTownInstalled = false
+    public var isStopped = false
+    /// Why agents are not registered with gt, if they are not.
+    public var bootstrapProblem: String?
+    /// Why a path is lost, where one is.
+    public var watchProblem: String?
+    public var stateProblem: String?
+    public var isRootWithoutSandbox = false
+    public var watch = StatusReport.Watch()
+
+    public init(version: String, bootID: String, pid: Int32, startedAt: Timestamp) {
+        self.version = version
+        self.bootID = bootID
+        self.pid = pid
+        self.startedAt = startedAt
+    }
+}
+
+extension Controller {
+    /// The status as it is now.
+    public func report(_ surroundings: Surroundings, at now: Timestamp) -> StatusReport {
+        let items = pool.sorted.map { item($0, now) }
+        var report = StatusReport(
+            version: surroundings.version, bootID: surroundings.bootID, state: .ready, detail: "", pid: surroundings.pid,
+            startedAt: surroundings.startedAt, generation: generation, townRoot: settings.townRoot,
+            isTownInstalled: surroundings.isTownInstalled, isStopped: surroundings.isStopped,
+            activeKey: pool.active?.text, keys: items,
+            rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents, watch: surroundings.watch,
+            config: config)
+        let trouble = trouble(surroundings, now)
+        report.state =
+            surroundings.isStopping ? .stopping : surroundings.isStarting ? .starting : trouble == nil ? .ready : .degraded
+        report.detail = trouble ?? report.line
+        return report
+    }
+
+    private func item(_ record: KeyPool.Record, _ now: Timestamp) -> StatusReport.KeyItem {
+        let state =
+            record.memory.disabled != nil
+            ? "disabled" : !record.isReady(at: now) ? "cooling" : record.id == pool.active ? "active" : "ready"
+        let cooldown = state == "cooling" ? record.memory.cooldown : nil
+        return StatusReport.KeyItem(
+            id: record.id.text, account: record.account, baseURL: record.baseURL ?? settings.launch.baseURL,
+            state: state, cause: (record.memory.disabled?.cause ?? cooldown?.cause)?.rawValue, until: cooldown?.until,
+            lastUsed: record.memory.lastUsed, leases: leases.values.count { $0.key == record.id })
+    }
+
+    private var agents: [StatusReport.AgentItem] {
+        leases.values.sorted { ($0.session, $0.process.pid) < ($1.session, $1.process.pid) }.map { lease in
+            StatusReport.AgentItem(
+                session: lease.session, role: lease.identity.role.rawValue, rig: lease.identity.rig,
+                pid: lease.process.pid, isRunning: true, key: lease.key.text, since: lease.since,
+                isStalled: lease.isStalled, isBusy: lease.isBusy, isUnmanaged: false,
+                pendingReload: lease.pending?.reason.rawValue)
+        }
+    }
+
+    /// The first of what makes the state degraded, in the order of contract C.
+    private func trouble(_ surroundings: Surroundings, _ now: Timestamp) -> String? {
+        if pool.readyCount(at: now) == 0 {
+            if pool.records.isEmpty { return "no key: the accounts directory holds none" }
+            if let until = pool.records.values.compactMap({ $0.memory.cooldown?.until }).min() {
+                return "no ready key: the first one is ready at \(until.rfc3339)"
+            }
+            return "no ready key: all are disabled"
+        }
+        if isRotationLimited(now) { return "\(Self.rotationsMax) rotations within 10 minutes: keys cool, agents stay" }
+        if let problem = surroundings.bootstrapProblem { return problem }
+        if let polled = surroundings.watch.polled.first { return "polled instead of watched: \(polled)" }
+        if let problem = surroundings.watchProblem { return problem }
+        if let error = config.errors.first { return "configuration refused: \(error)" }
+        if let stalled = leases.values.filter(\.isStalled).min(by: { $0.session < $1.session }) {
+            return "agent stalled: \(stalled.session)"
+        }
+        if let problem = surroundings.stateProblem { return problem }
+        if surroundings.isRootWithoutSandbox {
+            return "agents run as root without a sandbox (use a user of its own, or agent.sandboxed)"
+        }
+        return nil
+    }
+}
