@@ -22,11 +22,13 @@ public struct LeaseRequest: Sendable, Equatable {
     public var slug: String?
     /// Settings that could take the key elsewhere, `FILE: NAME`; the start is refused if there are any.
     public var unsafeSettings: [String]
+    /// Whether the answer may wait for a key while there is none.
+    public var mayWait: Bool
 
     public init(
         pid: Int32, pane: String? = nil, tmuxSocket: String? = nil, session: String? = nil, role: String? = nil,
         rig: String? = nil, directory: String, conversation: String? = nil, mayResume: Bool = true, slug: String? = nil,
-        unsafeSettings: [String] = []
+        unsafeSettings: [String] = [], mayWait: Bool = false
     ) {
         self.pid = pid
         self.pane = pane
@@ -39,6 +41,7 @@ public struct LeaseRequest: Sendable, Equatable {
         self.mayResume = mayResume
         self.slug = slug
         self.unsafeSettings = unsafeSettings
+        self.mayWait = mayWait
     }
 
     /// - Throws: What is missing or wrong.
@@ -60,7 +63,8 @@ public struct LeaseRequest: Sendable, Equatable {
             pid: pid, pane: try text("pane", max: 32), tmuxSocket: try text("tmux_socket"),
             session: try text("session", max: 256), role: try text("role", max: 256), rig: try text("rig", max: 256),
             directory: directory, conversation: try text("conversation", max: 64),
-            mayResume: json["may_resume"]?.bool ?? true, slug: try text("slug", max: 512))
+            mayResume: json["may_resume"]?.bool ?? true, slug: try text("slug", max: 512),
+            mayWait: json["wait"]?.bool ?? false)
         if let pane, !(pane.hasPrefix("%") && pane.dropFirst().allSatisfy { $0.isASCII && $0.isNumber }) {
             throw ControlError(code: "bad_request", message: "pane is no tmux pane id")
         }
@@ -75,7 +79,7 @@ public struct LeaseRequest: Sendable, Equatable {
             "pid": JSONValue(pid), "pane": .optional(pane), "tmux_socket": .optional(tmuxSocket),
             "session": .optional(session), "role": .optional(role), "rig": .optional(rig), "cwd": .string(directory),
             "conversation": .optional(conversation), "may_resume": .bool(mayResume), "slug": .optional(slug),
-            "unsafe_settings": .array(unsafeSettings.map(JSONValue.string)),
+            "unsafe_settings": .array(unsafeSettings.map(JSONValue.string)), "wait": .bool(mayWait),
         ]
     }
 }

@@ -1,1 +1,82 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import JSON
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// The control socket: HTTP/1.1 on one thread of NIO. It owns no state of the daemon; each request is handed over and
+/// its answer comes back.
+public final class ControlServer: Sendable {
+    /// Clients beyond this number are answered 503 (contract B).
+    public static let clientsMax = 200
+    /// The largest body, in bytes.
+    public static let bodyMax = 1 << 20
+
+    private let group: MultiThreadedEventLoopGroup
+    private let channel: any Channel
+    private let clients: NIOLoopBound<ClientList>
+
+    /// Listens on a socket; nothing may stand under its name.
+    ///
+    /// - Parameters:
+    ///   - userID: Ours: it and root may call.
+    ///   - onEvent: Called on the server's thread.
+    public init(
+        socketPath: String, userID: UInt32, bootID: String, onEvent: @escaping @Sendable (ControlEvent) -> Void
+    ) throws {
+        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let loop = group.next()
+        do {
+            let clients = try loop.submit { NIOLoopBound(ClientList(), eventLoop: loop) }.wait()
+            self.clients = clients
+            channel = try ServerBootstrap(group: group)
+                .serverChannelOption(.backlog, value: 64)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        // The error handler of NIO answers 400 to what is no HTTP.
+                        try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+                        try channel.pipeline.syncOperations.addHandler(
+                            ClientHandler(
+                                clients: clients.value, userID: userID, bootID: bootID, onEvent: onEvent))
+                    }
+                }
+                .bind(unixDomainSocketPath: socketPath).wait()
+        } catch {
+            try group.syncShutdownGracefully()
+            throw error
+        }
+    }
+
+    /// Gives an event to those who follow. Calls from one thread keep their order.
+    public func publish(_ event: PublishedEvent) {
+        clients.execute { clients in
+            for client in clients.following { client.publish(event) }
+        }
+    }
+
+    /// Ends every connection and stops listening; answers that were given before still go out.
+    public func close() throws {
+        do { try channel.close().wait() } catch ChannelError.alreadyClosed {
+            // The listener may have failed by itself; closed is what was wanted.
+        }
+        let clients = clients
+        try group.next().submit { for client in clients.value.all.values { client.end() } }.wait()
+        try group.syncShutdownGracefully()
+    }
+}
+
+extension NIOLoopBound {
+    /// Runs a body on the value's own thread.
+    fileprivate func execute(_ body: @escaping @Sendable (Value) -> Void) {
+        eventLoop.execute { body(self.value) }
+    }
+}
+
+/// The connections; touched on the server's thread alone.
+final class ClientList {
+    var all: [ObjectIdentifier: ClientHandler] = [:]
+    var nextSerial: UInt64 = 1
+    var following: [ClientHandler] { all.values.filter(\.isFollowing) }
+}

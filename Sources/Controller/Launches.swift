@@ -47,6 +47,11 @@ extension Controller {
             return
         }
         guard pool.active != nil else {
+            guard request.mayWait else {
+                let error = ControlError(code: "unavailable", message: "there is no key in the pool")
+                effects.append(.answerLease(token, .failure(error)))
+                return
+            }
             waiting.append(
                 WaitingLaunch(token: token, request: request, process: process, deadline: now + Self.keyWait))
             return

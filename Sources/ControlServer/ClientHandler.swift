@@ -1,0 +1,265 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import JSON
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+
+/// One connection: takes requests one after the other and writes what the daemon answers.
+final class ClientHandler: ChannelInboundHandler {
+    typealias InboundIn = HTTPServerRequestPart
+    typealias OutboundOut = HTTPServerResponsePart
+
+    /// What the kernel says of the other end (`struct ucred`, unix(7)).
+    private struct PeerCredentials: Sendable {
+        var pid: Int32 = 0
+        var uid: UInt32 = .max
+        var gid: UInt32 = .max
+    }
+    private enum Peer { case unknown, known(PeerCredentials), refused(ControlError) }
+
+    /// A follower that does not read is given a gap when more than this waits for it, in bytes.
+    static let pendingMax = 1 << 20
+
+    private let clients: ClientList
+    private let userID: UInt32
+    private let bootID: String
+    private let onEvent: @Sendable (ControlEvent) -> Void
+
+    private var context: ChannelHandlerContext?
+    private var peer = Peer.unknown
+    private var head: HTTPRequestHead?
+    private var body: [UInt8] = []
+    private var isTooLarge = false
+    private var isComplete = false
+    /// The call that waits for its answer.
+    private var open: UInt64?
+    private var healthTimer: Scheduled<Void>?
+
+    // Following
+    private(set) var isFollowing = false
+    private var types: Set<String> = []
+    private var lastSeq = 0
+    private var pending = 0
+    private var dropped = 0
+    private var lastDropped = 0
+
+    init(
+        clients: ClientList, userID: UInt32, bootID: String, onEvent: @escaping @Sendable (ControlEvent) -> Void
+    ) {
+        self.clients = clients
+        self.userID = userID
+        self.bootID = bootID
+        self.onEvent = onEvent
+    }
+
+    // MARK: - The connection
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive { identify(context) }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        identify(context)
+        context.fireChannelActive()
+    }
+
+    private func identify(_ context: ChannelHandlerContext) {
+        guard case .unknown = peer, clients.all[ObjectIdentifier(self)] == nil else { return }
+        if clients.all.count >= ControlServer.clientsMax {
+            peer = .refused(ControlError(code: "unavailable", message: "too many clients"))
+        }
+        clients.all[ObjectIdentifier(self)] = self
+        guard case .unknown = peer, let provider = context.channel as? any SocketOptionProvider else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let found: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
+            level: .socket, name: NIOBSDSocket.Option(rawValue: 17))  // SO_PEERCRED
+        found.whenComplete { result in
+            let handler = bound.value
+            switch result {
+            case .success(let credentials) where credentials.uid == handler.userID || credentials.uid == 0:
+                handler.peer = .known(credentials)
+            default:
+                handler.peer = .refused(ControlError(code: "forbidden", message: "this socket belongs to another user"))
+            }
+            handler.answerIfComplete()
+        }
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        clients.all[ObjectIdentifier(self)] = nil
+        isFollowing = false
+        healthTimer?.cancel()
+        if let open { onEvent(.withdrawn(open)) }
+        open = nil
+        self.context = nil
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A peer that breaks off is its own affair.
+        context.close(promise: nil)
+    }
+
+    /// Ends the connection after what was written.
+    func end() {
+        guard let context else { return }
+        if isFollowing { context.write(wrapOutboundOut(.end(nil)), promise: nil) }
+        context.flush()
+        context.close(promise: nil)
+    }
+
+    // MARK: - Requests
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        switch unwrapInboundIn(data) {
+        case .head(let head):
+            self.head = head
+            body = []
+            isTooLarge = false
+            isComplete = false
+        case .body(let buffer):
+            guard body.count + buffer.readableBytes <= ControlServer.bodyMax else {
+                isTooLarge = true
+                body = []
+                return
+            }
+            if !isTooLarge { body += buffer.readableBytesView }
+        case .end:
+            isComplete = true
+            answerIfComplete()
+        }
+    }
+
+    private func answerIfComplete() {
+        guard isComplete, open == nil, let head, let context else { return }
+        let credentials: PeerCredentials
+        switch peer {
+        case .unknown: return
+        case .refused(let error): return finish(.failure(error), closing: true)
+        case .known(let known): credentials = known
+        }
+        guard !isTooLarge else {
+            return finish(
+                .failure(ControlError(code: "too_large", message: "the body is larger than 1 MiB")), closing: true)
+        }
+        let route: (request: ControlCall.Request, isFollowing: Bool)
+        do throws(ControlError) {
+            route = try Route.parse(method: head.method.rawValue, target: head.uri, body: body)
+        } catch {
+            return finish(.failure(error))
+        }
+        isComplete = false
+        let serial = clients.nextSerial
+        clients.nextSerial += 1
+        open = serial
+        if case .health = route.request { watchHealth(serial, context) }
+        if route.isFollowing, case .events(_, let types) = route.request { self.types = types }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let loop = context.eventLoop
+        let isFollowing = route.isFollowing
+        onEvent(
+            .call(
+                ControlCall(request: route.request, peer: credentials.pid, serial: serial) { reply in
+                    loop.execute { bound.value.take(reply, for: serial, isFollowing: isFollowing) }
+                }))
+    }
+
+    /// 200 while the loop answers within 1 s (contract B).
+    private func watchHealth(_ serial: UInt64, _ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        healthTimer = context.eventLoop.scheduleTask(in: .seconds(1)) {
+            bound.value.take(
+                .failure(ControlError(code: "unavailable", message: "the event loop did not answer within 1 s")),
+                for: serial, isFollowing: false)
+        }
+    }
+
+    private func take(_ reply: ControlReply, for serial: UInt64, isFollowing: Bool) {
+        guard open == serial else { return }
+        open = nil
+        healthTimer?.cancel()
+        healthTimer = nil
+        if isFollowing, case .lines(let lines, let seq) = reply {
+            follow(lines, seq)
+        } else {
+            finish(reply)
+        }
+    }
+
+    // MARK: - Answers
+
+    private func finish(_ reply: ControlReply, closing: Bool = false) {
+        guard let context, let head else { return }
+        var status = 200
+        var content: [UInt8]
+        var type = "application/json"
+        switch reply {
+        case .value(let value): content = value.encoded()
+        case .valueWithStatus(let value, let code):
+            content = value.encoded()
+            status = code
+        case .failure(let error):
+            content = error.json.encoded()
+            status = error.status
+        case .lines(let lines, _):
+            content = []
+            for line in lines { content += Array(line.utf8) + [10] }
+            type = "application/x-ndjson"
+        }
+        if type == "application/json" { content.append(10) }
+        let keepsAlive = head.isKeepAlive && !closing
+        var headers = HTTPHeaders([("content-type", type), ("content-length", String(content.count))])
+        if !keepsAlive { headers.add(name: "connection", value: "close") }
+        let answer = HTTPResponseHead(
+            version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)
+        context.write(wrapOutboundOut(.head(answer)), promise: nil)
+        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: content)))), promise: nil)
+        let written = context.writeAndFlush(wrapOutboundOut(.end(nil)))
+        self.head = nil
+        if !keepsAlive {
+            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+            written.whenComplete { _ in bound.value.close(promise: nil) }
+        }
+    }
+
+    private func follow(_ lines: [String], _ seq: Int) {
+        guard let context else { return }
+        let headers = HTTPHeaders([("content-type", "application/x-ndjson"), ("cache-control", "no-store")])
+        let answer = HTTPResponseHead(version: .http1_1, status: .ok, headers: headers)
+        context.write(wrapOutboundOut(.head(answer)), promise: nil)
+        isFollowing = true
+        lastSeq = seq
+        for line in lines { write(line) }
+        context.flush()
+    }
+
+    func publish(_ event: PublishedEvent) {
+        // What the first answer held already comes once more if it was published on its way.
+        guard isFollowing, event.seq > lastSeq else { return }
+        lastSeq = event.seq
+        guard types.isEmpty || types.contains(event.type) else { return }
+        if pending > Self.pendingMax || (dropped > 0 && pending > Self.pendingMax / 2) {
+            dropped += 1
+            lastDropped = event.seq
+            return
+        }
+        if dropped > 0 {
+            write(EventHistory.gap(count: dropped, bootID: bootID, seq: lastDropped))
+            dropped = 0
+        }
+        write(event.line)
+        context?.flush()
+    }
+
+    private func write(_ line: String) {
+        guard let context else { return }
+        let buffer = ByteBuffer(bytes: Array(line.utf8) + [10])
+        let size = buffer.readableBytes
+        pending += size
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.write(wrapOutboundOut(.body(.byteBuffer(buffer)))).whenComplete { _ in bound.value.pending -= size }
+    }
+}
