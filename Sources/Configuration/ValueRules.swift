@@ -7,8 +7,8 @@ import LinuxSys
 /// A value for a message: never one that could be a key, nothing that could deceive the eye.
 func quoted(_ text: String) -> String {
     let lowered = text.lowercased()
-    if ["sk-", "ak-", "org-"].contains(where: lowered.contains) { return "the value (not shown: it looks like a key)" }
-    if text.utf8.count > 60 { return "the value (not shown: it is long)" }
+    if ["sk-", "ak-", "org-"].contains(where: lowered.contains) { return "(not shown: it looks like a key)" }
+    if text.utf8.count > 60 { return "(not shown: it is long)" }
     return "\"\(shownText(Array(text.utf8)))\""
 }
 
