@@ -35,7 +35,8 @@ public struct ConfigurationEnvironment: Sendable {
                 variables[name] = String(decoding: entry[(equals + 1)...], as: UTF8.self)
             }
         }
-        return ConfigurationEnvironment(variables: variables, home: variables["HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? passwdHome)
+        return ConfigurationEnvironment(
+            variables: variables, home: variables["HOME"].flatMap { $0.isEmpty ? nil : $0 } ?? passwdHome)
     }
 
     /// A variable's value, nil if it is unset or empty (the XDG base directory specification treats both alike).

@@ -27,7 +27,9 @@ struct GivenValue {
         case .array(let elements): content = .list(elements.map(inside))
         case .table(let members):
             content = .table(
-                members.map { ($0.name, .file(file, line: $0.namePosition.line, column: $0.namePosition.column), inside($0.value)) })
+                members.map {
+                    ($0.name, .file(file, line: $0.namePosition.line, column: $0.namePosition.column), inside($0.value))
+                })
         default: content = .other
         }
         place = .file(file, line: value.position.line, column: value.position.column)

@@ -63,7 +63,8 @@ struct Loader {
             return reader.report(place(section.namePosition), "\(section.name) is not yet supported")
         }
         guard let members = section.value.table else {
-            return reader.report(place(section.value.position), "\(section.name): must be a table, not \(section.value.kind)")
+            return reader.report(
+                place(section.value.position), "\(section.name): must be a table, not \(section.value.kind)")
         }
         for member in members {
             guard let setting = settings.first(where: { $0.name == member.name }) else {

@@ -29,7 +29,9 @@ extension ConfigurationEnvironment {
             guard rest == "~" || rest.hasPrefix("~/") else {
                 throw PathProblem(message: "\(quoted(text)): only one's own home can be written as ~")
             }
-            guard let home else { throw PathProblem(message: "\(quoted(text)) needs a home directory, and HOME is not set") }
+            guard let home else {
+                throw PathProblem(message: "\(quoted(text)) needs a home directory, and HOME is not set")
+            }
             output = home
             rest = rest.dropFirst()
         }

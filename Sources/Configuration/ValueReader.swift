@@ -70,7 +70,8 @@ struct ValueReader {
             return report(place, "\(setting.key) is made from it, and it holds no absolute path")
         }
         guard path.utf8.count <= lengthMax else {
-            return report(place, "\(setting.key) is made from it and gets too long: at most \(lengthMax) bytes can be used")
+            return report(
+                place, "\(setting.key) is made from it and gets too long: at most \(lengthMax) bytes can be used")
         }
         set(&configuration, FilePath(path))
     }

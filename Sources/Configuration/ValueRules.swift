@@ -16,7 +16,9 @@ func quoted(_ text: String) -> String {
 func textProblem(_ text: String) -> String? {
     // The environment's bytes that are not UTF-8 arrive as U+FFFD; TOML's cannot.
     if text.unicodeScalars.contains("\u{FFFD}") { return "holds bytes that are not UTF-8" }
-    if text.unicodeScalars.contains(where: { [.control, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory) }) {
+    if text.unicodeScalars.contains(where: {
+        [.control, .lineSeparator, .paragraphSeparator].contains($0.properties.generalCategory)
+    }) {
         return "holds a control character"
     }
     return nil
@@ -79,7 +81,8 @@ func variableNameProblem(_ name: String) -> String? {
     }
     let upper = name.uppercased()
     for word in ["KEY", "TOKEN"] where upper.contains(word) {
-        return "\(quoted(name)) is refused: a name with \(word) may carry a secret, and keys belong in the accounts directory"
+        return
+            "\(quoted(name)) is refused: a name with \(word) may carry a secret, and keys belong in the accounts directory"
     }
     switch upper {
     case "ANTHROPIC_BASE_URL": return "\(quoted(name)) is set by gasclawd (agent.base_url)"

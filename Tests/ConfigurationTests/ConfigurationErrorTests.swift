@@ -12,7 +12,10 @@ import Testing
         ("[reload]\ncooldown = \"5m\"", "2:1: unknown key \"cooldown\" (did you mean \"keys.cooldown\"?)"),
         ("cooldown = \"5m\"", "1:1: unknown key \"cooldown\" (did you mean \"keys.cooldown\"?)"),
         ("\n[twon]\nroot = \"/a\"", "2:2: unknown table \"twon\" (did you mean \"town\"?)"),
-        ("[sk-kimi-abcdefgh]", "1:2: unknown table (not shown: it looks like a key) (known: town, accounts, agent, keys, services, reload, watch, alerts, beads, paths, log)"),
+        (
+            "[sk-kimi-abcdefgh]",
+            "1:2: unknown table (not shown: it looks like a key) (known: town, accounts, agent, keys, services, reload, watch, alerts, beads, paths, log)"
+        ),
         // Not yet built
         ("[services]\nmanage = []", "2:1: services.manage is not yet supported"),
         ("[agent]\n  hooks = false", "2:3: agent.hooks is not yet supported"),
@@ -33,7 +36,10 @@ import Testing
         ("[keys]\ncooldown = \"5 minutes\"", "2:12: keys.cooldown: \"5 minutes\" is no duration (500ms, 30s, 5m, 6h)"),
         ("[keys]\ncooldown = \"0s\"", "2:12: keys.cooldown: must be more than zero"),
         ("[keys]\nstrategy = \"random\"", "2:12: keys.strategy: \"random\" is not \"lru\""),
-        ("[agent]\nsandboxed = \"yess\"", "2:13: agent.sandboxed: \"yess\" is none of auto, yes, no (did you mean \"yes\"?)"),
+        (
+            "[agent]\nsandboxed = \"yess\"",
+            "2:13: agent.sandboxed: \"yess\" is none of auto, yes, no (did you mean \"yes\"?)"
+        ),
         ("[agent]\nname = \"\"", "2:8: agent.name: must not be empty"),
         ("[agent]\nname = \"-x\"", "2:8: agent.name: \"-x\" is no name (letters, digits, - . _)"),
         ("[agent]\ncommand = \" \"", "2:11: agent.command: must not be empty"),
@@ -41,32 +47,62 @@ import Testing
         // Paths
         ("[town]\nroot = \"gt\"", "2:8: town.root: \"gt\" is not an absolute path (begin it with / or ~/)"),
         ("[accounts]\ndirectory = \"\"", "2:13: accounts.directory: must not be empty"),
-        ("[agent]\nprogram = \"claude\"", "2:11: agent.program: \"claude\" is not an absolute path (begin it with / or ~/)"),
-        ("[agent]\nconfig_dir = \"./c\"", "2:14: agent.config_dir: \"./c\" is not an absolute path (begin it with / or ~/)"),
+        (
+            "[agent]\nprogram = \"claude\"",
+            "2:11: agent.program: \"claude\" is not an absolute path (begin it with / or ~/)"
+        ),
+        (
+            "[agent]\nconfig_dir = \"./c\"",
+            "2:14: agent.config_dir: \"./c\" is not an absolute path (begin it with / or ~/)"
+        ),
         ("[town]\nroot = \"/a/$NONE\"", "2:8: town.root: the variable \"NONE\" is not set"),
         ("[town]\nroot = \"/a/${DATA\"", "2:8: town.root: \"/a/${DATA\" has a ${ without its }"),
         ("[town]\nroot = \"/a/$-\"", "2:8: town.root: \"/a/$-\" has a $ that names no variable"),
         ("[town]\nroot = \"~bob/gt\"", "2:8: town.root: \"~bob/gt\": only one's own home can be written as ~"),
         ("[town]\nroot = \"/a\\u0000b\"", "2:8: town.root: holds a control character"),
-        ("[paths]\nruntime = \"/\(String(repeating: "r", count: 100))\"", "2:11: paths.runtime: is too long: 101 bytes, at most 94 can be used"),
+        (
+            "[paths]\nruntime = \"/\(String(repeating: "r", count: 100))\"",
+            "2:11: paths.runtime: is too long: 101 bytes, at most 94 can be used"
+        ),
         // URLs
         ("[agent]\nbase_url = \"ftp://h\"", "2:12: agent.base_url: \"ftp://h\" is no URL (https://HOST/…)"),
         ("[agent]\nbase_url = \"https://\"", "2:12: agent.base_url: \"https://\" names no host"),
         ("[agent]\nbase_url = \"https:///x\"", "2:12: agent.base_url: \"https:///x\" names no host"),
         ("[agent]\nbase_url = \"https://h:0/\"", "2:12: agent.base_url: \"https://h:0/\" names no host"),
         ("[agent]\nbase_url = \"https://u:p@h/\"", "2:12: agent.base_url: must not hold a user's name or password"),
-        ("[agent]\nbase_url = \"https://h/?a\"", "2:12: agent.base_url: must end with its path: clients put theirs behind it"),
-        ("[agent]\nbase_url = \"https://h/ x\"", "2:12: agent.base_url: holds a space or a character that no URL holds"),
+        (
+            "[agent]\nbase_url = \"https://h/?a\"",
+            "2:12: agent.base_url: must end with its path: clients put theirs behind it"
+        ),
+        (
+            "[agent]\nbase_url = \"https://h/ x\"",
+            "2:12: agent.base_url: holds a space or a character that no URL holds"
+        ),
         // Variables for agents
-        ("[agent.env]\nMY_KEY = \"x\"", "2:1: agent.env: \"MY_KEY\" is refused: a name with KEY may carry a secret, and keys belong in the accounts directory"),
-        ("[agent.env]\ngh_token = \"x\"", "2:1: agent.env: \"gh_token\" is refused: a name with TOKEN may carry a secret, and keys belong in the accounts directory"),
-        ("[agent.env]\nANTHROPIC_BASE_URL = \"x\"", "2:1: agent.env: \"ANTHROPIC_BASE_URL\" is set by gasclawd (agent.base_url)"),
-        ("[agent.env]\nCLAUDE_CONFIG_DIR = \"x\"", "2:1: agent.env: \"CLAUDE_CONFIG_DIR\" is set by gasclawd (agent.config_dir)"),
-        ("[agent.env]\n1A = \"x\"", "2:1: agent.env: \"1A\" is no variable's name (letters, digits and _, no digit first)"),
+        (
+            "[agent.env]\nMY_KEY = \"x\"",
+            "2:1: agent.env: \"MY_KEY\" is refused: a name with KEY may carry a secret, and keys belong in the accounts directory"
+        ),
+        (
+            "[agent.env]\ngh_token = \"x\"",
+            "2:1: agent.env: \"gh_token\" is refused: a name with TOKEN may carry a secret, and keys belong in the accounts directory"
+        ),
+        (
+            "[agent.env]\nANTHROPIC_BASE_URL = \"x\"",
+            "2:1: agent.env: \"ANTHROPIC_BASE_URL\" is set by gasclawd (agent.base_url)"
+        ),
+        (
+            "[agent.env]\nCLAUDE_CONFIG_DIR = \"x\"",
+            "2:1: agent.env: \"CLAUDE_CONFIG_DIR\" is set by gasclawd (agent.config_dir)"
+        ),
+        (
+            "[agent.env]\n1A = \"x\"",
+            "2:1: agent.env: \"1A\" is no variable's name (letters, digits and _, no digit first)"
+        ),
         // No TOML
         ("[town", "1:6: this is not valid TOML"),
         ("\u{7f}ELF\u{1}", "1:1: this is not valid TOML"),
-        ("[town]\nroot = \"/a\"\nroot = \"/b\"", "3:1: this is not valid TOML"),
+        ("[town]\nroot = \"/a\"\nroot = \"/b\"", "3:8: this is not valid TOML"),
         ("a\u{0}b", "1:2: a zero byte: this is no text"),
     ]) func anErrorNamesItsPlace(text: String, error: String) {
         #expect(errors(text) == ["g.toml:\(error)"])
@@ -84,13 +120,16 @@ import Testing
             cooldown = "1d"
             """
         let all = errors(text, ["GASCLAWD_RELOAD_SETTLE": "x", "GASCLAWD_AGENT_NAME": ""])
-        #expect(all.map { $0.split(separator: " ")[0] } == [
-            "g.toml:2:9:", "g.toml:4:8:", "g.toml:5:9:", "g.toml:5:20:", "g.toml:6:2:", "g.toml:8:12:", "environment:",
-            "environment:",
-        ])
-        #expect(all.suffix(2).map { $0.prefix(35) } == [
-            "environment: GASCLAWD_AGENT_NAME: m", "environment: GASCLAWD_RELOAD_SETTLE",
-        ])
+        #expect(
+            all.map { $0.split(separator: " ")[0] } == [
+                "g.toml:2:9:", "g.toml:4:8:", "g.toml:5:9:", "g.toml:5:20:", "g.toml:6:2:", "g.toml:8:12:",
+                "environment:",
+                "environment:",
+            ])
+        #expect(
+            all.suffix(2).map { $0.prefix(35) } == [
+                "environment: GASCLAWD_AGENT_NAME: m", "environment: GASCLAWD_RELOAD_SETTLE",
+            ])
     }
 
     @Test func whatLooksLikeAKeyIsNeverQuoted() {

@@ -15,7 +15,8 @@ import Testing
     @Test func whatTheUserNamesCountsWhetherItExistsOrNot() {
         let named = ConfigurationFile.find(option: "x.toml", environment: environment(["GASCLAWD_CONFIG": "/y"]))
         #expect(named == ("x.toml", true))
-        #expect(ConfigurationFile.find(option: nil, environment: environment(["GASCLAWD_CONFIG": "/y"])) == ("/y", true))
+        #expect(
+            ConfigurationFile.find(option: nil, environment: environment(["GASCLAWD_CONFIG": "/y"])) == ("/y", true))
     }
 
     @Test func theFirstPlaceThatHoldsAFileIsTaken() throws {
