@@ -1,0 +1,167 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import TOML
+
+/// Reads the file, then the variables that go over it, then defaults for what nobody gave.
+struct Loader {
+    private let file: String
+    private let sections: [String]
+    private var reader: ValueReader
+    /// Keys that were given, well or not.
+    private var given: Set<String> = []
+
+    /// - Parameter sections: What is looked at; all else may hold what it wants.
+    static func load(
+        _ bytes: [UInt8]?, path: String, environment: ConfigurationEnvironment, sections: [String]
+    ) throws(ConfigurationErrors) -> Configuration {
+        var loader = Loader(file: path, sections: sections, reader: ValueReader(environment: environment))
+        if let bytes { loader.readFile(try parse(bytes, path)) }
+        loader.readVariables()
+        loader.readDefaults()
+        guard loader.reader.errors.isEmpty else {
+            throw ConfigurationErrors(loader.reader.errors.sorted(by: ConfigurationError.precedes))
+        }
+        return loader.reader.configuration
+    }
+
+    private init(file: String, sections: [String], reader: ValueReader) {
+        self.file = file
+        self.sections = sections
+        self.reader = reader
+    }
+
+    private static func parse(_ bytes: [UInt8], _ path: String) throws(ConfigurationErrors) -> [TOMLMember] {
+        do throws(TOMLError) {
+            return try TOML.parse(bytes).table ?? []
+        } catch {
+            let place = ConfigurationError.Place.file(path, line: error.position.line, column: error.position.column)
+            throw ConfigurationErrors([ConfigurationError(place, error.message)])
+        }
+    }
+
+    private var isWhole: Bool { sections == Schema.sections }
+
+    private func place(_ position: TOMLPosition) -> ConfigurationError.Place {
+        .file(file, line: position.line, column: position.column)
+    }
+
+    // MARK: - The file
+
+    private mutating func readFile(_ members: [TOMLMember]) {
+        for member in members {
+            if sections.contains(member.name) {
+                readSection(member)
+            } else if isWhole {
+                reader.report(place(member.namePosition), Self.unknownAtTop(member))
+            }
+        }
+    }
+
+    private mutating func readSection(_ section: TOMLMember) {
+        let settings = Schema.settings(of: section.name)
+        if settings.contains(where: \.name.isEmpty) {
+            return reader.report(place(section.namePosition), "\(section.name) is not yet supported")
+        }
+        guard let members = section.value.table else {
+            return reader.report(
+                place(section.value.position), "\(section.name): must be a table, not \(section.value.kind)")
+        }
+        for member in members {
+            guard let setting = settings.first(where: { $0.name == member.name }) else {
+                reader.report(place(member.namePosition), Self.unknown(member.name, in: settings))
+                continue
+            }
+            given.insert(setting.key)
+            guard setting.isSupported else {
+                reader.report(place(member.namePosition), "\(setting.key) is not yet supported")
+                continue
+            }
+            reader.read(GivenValue(member.value, file: file, subject: "\(setting.key): "), for: setting)
+        }
+    }
+
+    private static func unknown(_ name: String, in settings: [Setting]) -> String {
+        if let near = nearestName(to: name, among: settings.map(\.name)) {
+            return "unknown key \(quoted(name)) (did you mean \"\(near)\"?)"
+        }
+        let elsewhere = Schema.settings.first { $0.name == name }
+        if let elsewhere { return "unknown key \(quoted(name)) (did you mean \"\(elsewhere.key)\"?)" }
+        let known = settings.filter(\.isSupported).map(\.name).joined(separator: ", ")
+        return "unknown key \(quoted(name))\(known.isEmpty ? "" : " (known here: \(known))")"
+    }
+
+    private static func unknownAtTop(_ member: TOMLMember) -> String {
+        let isTable = member.value.table != nil
+        let what = isTable ? "unknown table" : "unknown key"
+        if !isTable, let setting = Schema.settings.first(where: { $0.name == member.name }) {
+            return "\(what) \(quoted(member.name)) (did you mean \"\(setting.key)\"?)"
+        }
+        if let near = nearestName(to: member.name, among: Schema.sections) {
+            return "\(what) \(quoted(member.name)) (did you mean \"\(near)\"?)"
+        }
+        return "\(what) \(quoted(member.name)) (known: \(Schema.sections.joined(separator: ", ")))"
+    }
+
+    // MARK: - The environment
+
+    private mutating func readVariables() {
+        let variables = reader.environment.variables
+        for name in variables.keys.sorted() where name.hasPrefix("GASCLAWD_") {
+            guard !Schema.otherVariables.contains(name), let text = variables[name] else { continue }
+            guard let setting = Schema.settings.first(where: { $0.variable == name }) else {
+                if isWhole { reportUnknown(variable: name) }
+                continue
+            }
+            if sections.contains(setting.section) { override(setting, with: text, from: name) }
+        }
+        // Set for many programs at once, so the narrower variable goes before it, and empty means unset.
+        if let level = Schema.settings.first(where: { $0.key == "log.level" }), sections.contains(level.section),
+            variables[level.variable] == nil, let text = reader.environment.nonEmpty("LOG_LEVEL")
+        {
+            override(level, with: text.lowercased(), from: "LOG_LEVEL")
+        }
+    }
+
+    private mutating func override(_ setting: Setting, with text: String, from variable: String) {
+        given.insert(setting.key)
+        let value = GivenValue(text, for: setting, place: .environment(variable), subject: "")
+        reader.read(value, for: setting)
+    }
+
+    private mutating func reportUnknown(variable name: String) {
+        let known = Schema.settings.filter(\.isSupported).map(\.variable) + Schema.otherVariables
+        let hint = nearestName(to: name, among: known).map { " (did you mean \"\($0)\"?)" } ?? ""
+        reader.report(.environment(quotedVariable(name)), "no setting has this variable\(hint)")
+    }
+
+    // MARK: - Defaults
+
+    private mutating func readDefaults() {
+        for setting in Schema.settings where setting.isSupported && sections.contains(setting.section) {
+            guard !given.contains(setting.key) else { continue }
+            switch setting.key {
+            case "paths.state": readDefault(setting, reader.environment.defaultState)
+            case "paths.runtime": readDefault(setting, reader.environment.defaultRuntime)
+            default:
+                // Directories in a home that nobody knows hold no programs.
+                let text =
+                    setting.key == "town.path" && reader.environment.home == nil
+                    ? setting.fallback.split(separator: ":").filter { !$0.hasPrefix("~") }.joined(separator: ":")
+                    : setting.fallback
+                let subject = "not set, or no absolute path, and \(setting.key) is in it by default: "
+                reader.read(
+                    GivenValue(text, for: setting, place: .environment("HOME"), subject: subject), for: setting)
+            }
+        }
+    }
+
+    private mutating func readDefault(_ setting: Setting, _ origin: (path: String, variable: String)) {
+        reader.readLiteral(origin.path, from: origin.variable, for: setting)
+    }
+}
+
+/// A variable's name as it may stand in a message.
+private func quotedVariable(_ name: String) -> String {
+    let shown = quoted(name)
+    return shown.hasPrefix("\"") ? String(shown.dropFirst().dropLast()) : "GASCLAWD_…"
+}

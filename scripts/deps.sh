@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+#
+# Says what the build and the tests need and this machine lacks, and installs it. Changes nothing if all is there.
+#   scripts/deps.sh           installs Debian's packages
+#   scripts/deps.sh --check   only says; exit 1 if something is missing
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# libsystemd and toml++ for the build; tmux, git, ps and inotifywait for the tests and the demo.
+packages=(libsystemd-dev libtomlplusplus-dev pkg-config tmux git procps inotify-tools)
+
+fail() {
+    echo "deps: $*" >&2
+    exit 1
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "installing needs root, and there is no sudo: run as root: apt-get install ${missing[*]}"
+    fi
+}
+
+# The manifest's first line says which Swift it needs.
+wanted=$(sed -n '1s/^\/\/ swift-tools-version: *\([0-9.]*\).*/\1/p' Package.swift)
+command -v swift >/dev/null ||
+    fail "Swift $wanted or newer is missing; https://www.swift.org/install/linux says how to install it"
+have=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9][0-9.]*\).*/\1/p' | head -n 1)
+[ -n "$have" ] || fail "swift --version does not say a version; is the toolchain whole?"
+if [ "$(printf '%s\n%s\n' "$wanted" "$have" | sort -V | head -n 1)" != "$wanted" ]; then
+    fail "Swift $have is too old: $wanted or newer is needed; https://www.swift.org/install/linux says how to install it"
+fi
+
+command -v dpkg-query >/dev/null ||
+    fail "this is not Debian or Ubuntu: install by hand what these packages hold: ${packages[*]}"
+missing=()
+for package in "${packages[@]}"; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "deps: missing: ${missing[*]}" >&2
+[ "${1:-}" != --check ] || exit 1
+as_root apt-get update -qq
+as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
