@@ -59,7 +59,7 @@ let package = Package(
         + module("LogFollowing", ["LinuxSys", "JSON", system])
         // What decides: pure
         + module("KeyPool", ["JSON", "Secrets", "Timekeeping", "TOML"])
-        + module("GasTown", ["JSON", "LinuxSys", "Timekeeping", system], resources: [.copy("Rows")])
+        + module("GasTown", ["JSON", "LinuxSys", "Secrets", "Timekeeping", system], resources: [.copy("Rows")])
         + module("Configuration", ["TOML", "LinuxSys", "Timekeeping", system])
         + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system])
         + module("Controller", ["ControlAPI", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping"])

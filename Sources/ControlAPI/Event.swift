@@ -127,6 +127,9 @@ extension Event {
         return Event("agent.reload.\(what)", fields)
     }
 
+    /// `town.estop` and `town.thaw`.
+    public static func town(_ what: String) -> Event { Event("town.\(what)", []) }
+
     /// `watch.overflow`, `watch.degraded` and `watch.recovered`.
     public static func watch(_ what: String, path: String?, detail: String) -> Event {
         Event("watch.\(what)", [("path", .optional(path)), ("detail", .string(detail))])

@@ -23,6 +23,8 @@ public struct Controller: Sendable {
     /// When the active key became it; an older row cannot be about it.
     var activatedAt: Timestamp
     var config: StatusReport.Config
+    /// The town's emergency stop: nobody is started anew until it is gone.
+    public internal(set) var isStopped = false
 
     // Sightings
     var seen = SeenRows()
@@ -80,6 +82,8 @@ public struct Controller: Sendable {
             start(now)
         case .leaseRequested(let request, let process, let token):
             requestLease(request, process, token, now)
+        case .leaseFound(let lease):
+            find(lease)
         case .leaseWithdrawn(let token):
             waiting.removeAll { $0.token == token }
         case .processExited(let process):
@@ -96,6 +100,10 @@ public struct Controller: Sendable {
             rotate(token, now)
         case .reloadPerformed(let id, let failure):
             reloadPerformed(id, failure, now)
+        case .stopped(let isStopped):
+            guard isStopped != self.isStopped else { break }
+            self.isStopped = isStopped
+            effects.append(.emit(.town(isStopped ? "estop" : "thaw")))
         case .woke: break
         }
         passTime(now)
@@ -124,6 +132,19 @@ public struct Controller: Sendable {
         }
         // A time that is past already would come at once and again and again.
         return times.filter { $0 > now }.min()
+    }
+
+    private mutating func find(_ lease: Lease) {
+        guard leases[lease.process] == nil else { return }
+        leases[lease.process] = lease
+        effects.append(.watch(lease.process))
+        effects.append(.leasesChanged)
+        effects.append(
+            .emit(
+                .agent(
+                    "leased", session: lease.session, role: lease.identity.role.rawValue, pid: lease.process.pid,
+                    id: lease.key.text)))
+        effects.append(.persist)
     }
 
     // MARK: - Accounts

@@ -36,6 +36,8 @@ public enum Input: Sendable {
     /// All accounts have been read for the first time, and leases of an earlier process were looked up.
     case started
     case leaseRequested(LeaseRequest, process: ProcessName, token: ReplyToken)
+    /// An agent was started while we were away; its launcher left a note.
+    case leaseFound(Lease)
     /// Whoever waited for a lease has gone.
     case leaseWithdrawn(ReplyToken)
     case processExited(ProcessName)
@@ -45,6 +47,8 @@ public enum Input: Sendable {
     case configured(Settings, path: String?)
     case configurationRejected(path: String?, errors: [String])
     case rotationRequested(ReplyToken)
+    /// The town's emergency stop came or went (gt: `ESTOP`).
+    case stopped(Bool)
     /// A reload's respawn was done, or why not.
     case reloadPerformed(id: UInt64, failure: String?)
     /// A time that was asked for has come.

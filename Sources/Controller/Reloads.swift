@@ -54,6 +54,9 @@ extension Controller {
     /// Busy agents are waited for.
     func isHeldBack(_ lease: Lease) -> Bool { lease.isBusy == true && !lease.isStalled }
 
+    /// Whether an agent is on its way from one process to the next.
+    public var isReloading: Bool { reload != nil }
+
     /// Starts the next reload if none is going on.
     mutating func advanceReloads(_ now: Timestamp) {
         if let running = reload, running.deadline <= now {
@@ -65,7 +68,7 @@ extension Controller {
             let pool = pool
             restart(now, .key) { $0.isStalled && !pool.isReady($0.key, at: now) }
         }
-        guard reload == nil, hasReadyKey else { return }
+        guard reload == nil, hasReadyKey, !isStopped else { return }
         if let place = revivals.filter({ $0.value.due <= now }).min(by: { $0.value.due < $1.value.due })?.key,
             let revival = revivals.removeValue(forKey: place)
         {

@@ -13,9 +13,10 @@ public struct Surroundings: Sendable {
     public var isStarting = true
     public var isStopping = false
     public var isTownInstalled = false
-    public var isStopped = false
     /// Why agents are not registered with gt, if they are not.
     public var bootstrapProblem: String?
+    /// Why Claude Code's own files cannot be prepared.
+    public var clientProblem: String?
     /// Why a path is lost, where one is.
     public var watchProblem: String?
     public var stateProblem: String?
@@ -37,7 +38,7 @@ extension Controller {
         var report = StatusReport(
             version: surroundings.version, bootID: surroundings.bootID, state: .ready, detail: "", pid: surroundings.pid,
             startedAt: surroundings.startedAt, generation: generation, townRoot: settings.townRoot,
-            isTownInstalled: surroundings.isTownInstalled, isStopped: surroundings.isStopped,
+            isTownInstalled: surroundings.isTownInstalled, isStopped: isStopped,
             activeKey: pool.active?.text, keys: items,
             rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents, watch: surroundings.watch,
             config: config)
@@ -79,7 +80,7 @@ extension Controller {
             return "no ready key: all are disabled"
         }
         if isRotationLimited(now) { return "\(Self.rotationsMax) rotations within 10 minutes: keys cool, agents stay" }
-        if let problem = surroundings.bootstrapProblem { return problem }
+        if let problem = surroundings.bootstrapProblem ?? surroundings.clientProblem { return problem }
         if let polled = surroundings.watch.polled.first { return "polled instead of watched: \(polled)" }
         if let problem = surroundings.watchProblem { return problem }
         if let error = config.errors.first { return "configuration refused: \(error)" }

@@ -1,1 +1,283 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Configuration
+import ControlAPI
+import ControlServer
+import Controller
+import FileWatching
+import GasTown
+import Glibc
+import JSON
+import KeyPool
+import LinuxSys
+import LogFollowing
+import Logging
+import Secrets
+import SystemPackage
+import SystemdKit
+import Timekeeping
+
+/// Performs: the event loop, the watches, the commands, the control server. What it does is decided by the controller.
+///
+/// It belongs to the loop's thread and is not `Sendable`; the control server's thread and others hand messages over
+/// through the mailbox.
+public final class Daemon {
+    let options: DaemonOptions
+    var configuration: Configuration
+    let store: StateStore
+    let loop: EventLoop
+    let log: Logger
+    let bootID: String
+    let startedAt = Timestamp.now
+    var controller: Controller
+    var history: EventHistory
+    var surroundings: Surroundings
+    var toolbox: Toolbox
+
+    let notifier = Notifier()
+    private var signals: SignalReceiver?
+    private var lock: LockFile?
+    private var alarm: WallAlarm?
+    var mailbox: Mailbox<ControlEvent>?
+    var server: ControlServer?
+    var accounts: AccountReader?
+    var watcher: FileWatcher?
+    var transcripts: Transcripts?
+    var client: ClientFiles?
+    var reloader: Reloader?
+    var registration: Registration?
+
+    private var processes: [ProcessName: ProcessHandle] = [:]
+    var calls: [UInt64: ControlCall] = [:]
+    var inbox: [Input] = []
+    private var isHandling = false
+    var mustPersist = false
+    var isTurnEndPlanned = false
+    var offsetsTimer: EventLoop.Timer?
+    var configTimer: EventLoop.Timer?
+    var configDigest: String?
+    var probe = Probe()
+    var lastState: StatusReport.State?
+    var lastDetail = ""
+    var lastPolled: [PolledPath] = []
+    var lastOverflows = 0
+    private var exitCode: Int32 = 0
+    var isStopping = false
+
+    /// Once a minute what no event tells of is looked for (contract H). The only timer that looks at watched files.
+    private static let auditInterval = Duration.seconds(60)
+    /// Offsets are saved no more often than this; after a crash what lies between is read again.
+    static let offsetsInterval = Duration.seconds(1)
+
+    /// Opens state and loop; nothing runs yet.
+    public init(_ options: DaemonOptions, log: Logger) throws(DaemonFailure) {
+        self.options = options
+        self.log = log
+        configuration = options.configuration
+        store = StateStore(directory: configuration.paths.state)
+        // Whatever is made from here on is ours alone.
+        umask(0o077)
+        SignalReceiver.ignoreBrokenPipes()
+        do throws(SystemError) {
+            loop = try EventLoop()
+            try Syscalls.makeDirectories(configuration.paths.runtime)
+            let lockPath = configuration.paths.runtime.appending("gasclawd.lock")
+            guard let lock = try LockFile(lockPath) else {
+                let holder = LockFile.holder(of: lockPath).map { "pid \($0)" } ?? "another process"
+                throw SystemError(call: "lock", subject: holder, errno: .resourceBusy)
+            }
+            self.lock = lock
+            try store.open()
+        } catch {
+            if error.call == "lock" {
+                throw DaemonFailure(
+                    code: 75,
+                    message: "run: gasclawd is running already: \(error.subject) holds "
+                        + "\(configuration.paths.runtime.shown) (gasclawd status shows it)")
+            }
+            throw DaemonFailure(
+                code: 1, message: "run: \(error) (paths.state and paths.runtime must be folders that we can write)")
+        }
+        bootID = Self.newBootID()
+        history = EventHistory(bootID: bootID)
+        surroundings = Surroundings(
+            version: options.version, bootID: bootID, pid: CurrentProcess.pid, startedAt: startedAt)
+        toolbox = Toolbox(configuration, bin: store.bin, own: options.environment)
+        let log = log
+        let saved = store.read(store.keys) { log.warning("\($0)") }
+        controller = Controller(
+            settings: Settings(configuration, store: store, program: toolbox.claude),
+            configPath: options.configPath?.string, state: saved, at: startedAt)
+        for lease in saved.map(Controller.leases) ?? [] where Self.isAlive(lease.process) { controller.adopt(lease) }
+    }
+
+    /// Runs until a signal ends it.
+    ///
+    /// - Returns: The exit code.
+    public func run() throws(DaemonFailure) -> Int32 {
+        do throws(SystemError) {
+            // Before the first thread is started, so that all inherit the mask.
+            signals = try SignalReceiver([SIGTERM, SIGINT, SIGHUP], on: loop) { [unowned self] signal in
+                signal == SIGHUP ? loadConfiguration() : stop("signal \(signal)")
+            }
+            alarm = try WallAlarm(on: loop) { [unowned self] in handle(.woke) }
+            mailbox = try Mailbox(on: loop) { [unowned self] event in take(event) }
+        } catch {
+            throw DaemonFailure(code: 70, message: "run: \(error)")
+        }
+        makeLinks()
+        startWatching()
+        adoptNotes()
+        handle(.started)
+        try startServer()
+        startRegistration()
+        startLiveness()
+        loop.schedule(after: Self.auditInterval) { [unowned self] in audit() }
+        do throws(SystemError) { try loop.run() } catch {
+            throw DaemonFailure(code: 70, message: "run: \(error)")
+        }
+        return exitCode
+    }
+
+    // MARK: - Inputs and effects
+
+    /// Hands an input to the controller and performs what it decides. Inputs that come up meanwhile wait their turn.
+    func handle(_ input: Input) {
+        inbox.append(input)
+        guard !isHandling else { return }
+        isHandling = true
+        var position = 0
+        while position < inbox.count {
+            let now = Timestamp.now
+            for effect in controller.handle(inbox[position], at: now) { perform(effect) }
+            position += 1
+        }
+        inbox = []
+        isHandling = false
+        planTurnEnd()
+    }
+
+    private func perform(_ effect: Effect) {
+        switch effect {
+        case .emit(let event): emit(event)
+        case .persist: mustPersist = true
+        case .answerLease(let token, let result):
+            // State first: an agent must not hold a key that a crash makes us forget.
+            if mustPersist { persist() }
+            answer(token, result.map(\.json))
+        case .answerRotation(let token, let result):
+            answer(token, result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
+        case .watch(let process): watch(process)
+        case .leasesChanged: followTranscripts(isAdopted: surroundings.isStarting)
+        case .trust(let directory): client?.trust(directory)
+        case .keysChanged:
+            client?.approve(controller.pool.sorted.map { $0.key.revealApproval() })
+        case .launchValuesChanged: writeLaunchValues()
+        case .reload(let order): reloader?.perform(order)
+        }
+    }
+
+    /// Puts an event into the history, to those who follow, and into the log.
+    func emit(_ event: Event) {
+        let record = history.append(event, at: Timestamp.now)
+        server?.publish(PublishedEvent(seq: record.seq, type: event.type, line: record.line))
+        log.log(level: event.level, "\(event.type)", metadata: event.metadata)
+        planTurnEnd()
+    }
+
+    private func answer(_ token: ReplyToken, _ result: Result<JSONValue, ControlError>) {
+        guard let call = calls.removeValue(forKey: token.serial) else { return }
+        switch result {
+        case .success(let value): call.reply(.value(value))
+        case .failure(let error): call.reply(.failure(error))
+        }
+    }
+
+    private func watch(_ process: ProcessName) {
+        guard processes[process] == nil else { return }
+        let identity = ProcessIdentity(pid: process.pid, startTime: process.startTime)
+        do throws(SystemError) {
+            let held = try ProcessHandle(identity, on: loop) { [unowned self] in
+                processes[process] = nil
+                handle(.processExited(process))
+            }
+            guard let held else { return handleLater(.processExited(process)) }
+            processes[process] = held
+        } catch {
+            log.error("the end of a process cannot be seen", metadata: ["pid": "\(process.pid)", "error": "\(error)"])
+        }
+    }
+
+    private func handleLater(_ input: Input) { loop.atEndOfTurn { [unowned self] in handle(input) } }
+
+    static func isAlive(_ process: ProcessName) -> Bool {
+        ProcessTable.isAlive(ProcessIdentity(pid: process.pid, startTime: process.startTime))
+    }
+
+    // MARK: - The end of a turn
+
+    /// What is done once for all inputs of a turn: state to disk, the next alarm, what systemd and subscribers see.
+    func planTurnEnd() {
+        guard !isTurnEndPlanned else { return }
+        isTurnEndPlanned = true
+        loop.atEndOfTurn { [unowned self] in
+            isTurnEndPlanned = false
+            if mustPersist { persist() }
+            alarm?.set(controller.nextWake(after: Timestamp.now))
+            if transcripts?.hasNews == true { planOffsets() }
+            publishState()
+        }
+    }
+
+    // MARK: - The end
+
+    private func stop(_ why: String) {
+        guard !isStopping else { return }
+        isStopping = true
+        surroundings.isStopping = true
+        emit(.daemonStopping(detail: why))
+        report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
+        // A reload that is under way has taken an agent away: it brings it back first.
+        if controller.isReloading {
+            loop.schedule(after: .seconds(8)) { [unowned self] in finish() }
+        } else {
+            loop.atEndOfTurn { [unowned self] in finish() }
+        }
+    }
+
+    func finishIfStopping() { if isStopping, !controller.isReloading { finish() } }
+
+    private func finish() {
+        guard server != nil || lock != nil else { return }
+        persist()
+        saveOffsets()
+        accounts?.close()
+        watcher?.close()
+        do { try server?.close() } catch { log.warning("the control server did not close", metadata: ["error": "\(error)"]) }
+        server = nil
+        removeSocket()
+        lock = nil
+        log.notice("stopped")
+        loop.stop()
+    }
+
+    func report(_ outcome: Notifier.Outcome, of what: String) {
+        if case .failed(let error) = outcome {
+            log.warning("systemd could not be told", metadata: ["what": "\(what)", "error": "\(error)"])
+        }
+    }
+
+    private func audit() {
+        accounts?.audit()
+        watcher?.audit()
+        touchProbe()
+        planTurnEnd()
+        loop.schedule(after: Self.auditInterval) { [unowned self] in audit() }
+    }
+
+    private static func newBootID() -> String {
+        var random = SystemRandomNumberGenerator()
+        let bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &random) }
+        return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+}

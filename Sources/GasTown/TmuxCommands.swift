@@ -44,15 +44,9 @@ public struct TmuxCommands: Sendable {
     public func inspect(pane: String) -> [String] {
         call([
             ["display-message", "-p", "-t", pane, "#{session_name}\t#{pane_pid}\t#{pane_dead}"],
-            ["show-options", "-w", "-t", pane, "pane-died"],
-            ["display-message", "-p", "-t", pane, "pane-level"],
-            ["show-options", "-p", "-t", pane, "pane-died"],
+            ["show-hooks", "-w", "-t", pane], ["display-message", "-p", "-t", pane, PaneReport.paneLevel],
+            ["show-hooks", "-p", "-t", pane],
         ])
-    }
-
-    /// The text of one hook, without the quotes that a list of options adds.
-    public func hookText(pane: String, level: PaneHooks.Level, index: Int) -> [String] {
-        call([["show-options", level.rawValue + "v", "-t", pane, "pane-died[\(index)]"]])
     }
 
     /// Keeps the pane when its process ends, and puts a hook that does nothing in the place of the ones there.
@@ -63,7 +57,7 @@ public struct TmuxCommands: Sendable {
         }
         // Unset alone would let a global hook through.
         commands.append(["set-hook", "-w", "-u", "-t", pane, "pane-died"])
-        commands.append(["set-hook", "-w", "-t", pane, "pane-died[0]", "refresh-client"])
+        commands.append(["set-hook", "-w", "-t", pane, "pane-died[0]", "set-option -wq @gasclawd-reload 1"])
         return call(commands)
     }
 
@@ -96,8 +90,9 @@ public struct PaneReport: Sendable, Hashable {
     public let session: String
     public let pid: Int32
     public let isDead: Bool
-    /// Level and index of each hook; their texts are asked for one by one.
-    public let hooks: [(level: PaneHooks.Level, index: Int)]
+    public let hooks: PaneHooks
+
+    static let paneLevel = "-pane-level-"
 
     public init?(_ output: String) {
         var lines = output.split(separator: "\n", omittingEmptySubsequences: true)
@@ -109,24 +104,17 @@ public struct PaneReport: Sendable, Hashable {
         self.pid = pid
         isDead = fields[2] == "1"
         var level = PaneHooks.Level.window
-        var found: [(level: PaneHooks.Level, index: Int)] = []
+        var entries: [PaneHooks.Entry] = []
         for line in lines {
-            if line == "pane-level" { level = .pane }
+            if line == Self.paneLevel { level = .pane }
             guard line.hasPrefix("pane-died["), let end = line.firstIndex(of: "]"),
                 let index = Int(line[line.index(line.startIndex, offsetBy: 10)..<end])
             else { continue }
-            found.append((level, index))
+            // The command as it can be set again: what is stored is not the text, but the parsed command.
+            let command = line[line.index(after: end)...].drop { $0 == " " }
+            guard !command.isEmpty, !command.contains("@gasclawd-reload") else { continue }
+            entries.append(PaneHooks.Entry(level: level, index: index, command: String(command)))
         }
-        hooks = found
-    }
-
-    public static func == (a: PaneReport, b: PaneReport) -> Bool {
-        a.session == b.session && a.pid == b.pid && a.isDead == b.isDead
-            && a.hooks.elementsEqual(b.hooks, by: { $0.level == $1.level && $0.index == $1.index })
-    }
-
-    public func hash(into hasher: inout Hasher) {
-        hasher.combine(session)
-        hasher.combine(pid)
+        hooks = PaneHooks(entries: entries)
     }
 }

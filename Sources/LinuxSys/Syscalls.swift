@@ -3,17 +3,21 @@
 // The kernel's calls as small typed functions. Nothing outside this module calls the kernel.
 // Every call that can be interrupted is repeated on EINTR.
 
-import CLinuxSys
+internal import CLinuxSys
 import Glibc
 import SystemPackage
 
 public enum Syscalls {
     /// O_PATH (open(2)): the file is only named, not opened; works without permission to read it.
     public static let pathOnly = gcl_o_path
+    /// Stands for the working directory (AT_FDCWD, openat(2)).
+    public static let workingDirectory: Int32 = AT_FDCWD
+    /// To open a directory for reading.
+    public static let directory = O_RDONLY | O_DIRECTORY
 
     /// Opens a file relative to a directory. The corresponding C function is `openat`; O_CLOEXEC is always set.
     public static func open(
-        _ path: FilePath, flags: Int32, mode: UInt32 = 0o600, at directory: Int32 = AT_FDCWD
+        _ path: FilePath, flags: Int32, mode: UInt32 = 0o600, at directory: Int32 = Syscalls.workingDirectory
     ) throws(SystemError) -> Descriptor {
         Descriptor(
             owning: try check("openat", path) {
@@ -81,7 +85,7 @@ public enum Syscalls {
     }
 
     /// The target of a symbolic link, relative to a directory. The corresponding C function is `readlinkat`.
-    public static func linkTarget(_ path: FilePath, at directory: Int32 = AT_FDCWD) throws(SystemError) -> FilePath {
+    public static func linkTarget(_ path: FilePath, at directory: Int32 = Syscalls.workingDirectory) throws(SystemError) -> FilePath {
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
         let count = try check("readlinkat", path) {
             path.withPlatformString { name in

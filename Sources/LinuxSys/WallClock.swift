@@ -1,6 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
-import CLinuxSys
+internal import CLinuxSys
 import Glibc
 import Timekeeping
 

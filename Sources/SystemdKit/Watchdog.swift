@@ -1,6 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
-import CSystemd
+internal import CSystemd
 
 /// systemd's watchdog for services (sd_watchdog_enabled(3)).
 public struct Watchdog {

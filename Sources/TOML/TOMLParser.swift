@@ -1,6 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
-import CToml
+internal import CToml
 
 public enum TOML {
     /// Reads a TOML 1.0 document.

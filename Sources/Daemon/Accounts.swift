@@ -1,0 +1,72 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import FileWatching
+import KeyPool
+import LinuxSys
+import Secrets
+import SystemPackage
+
+/// Reads the accounts' files and says what came of it. The same bytes are no change.
+final class AccountReader {
+    enum Outcome {
+        case read(AccountFile, digest: String)
+        case rejected(String)
+        /// Absent, or no regular file (contract H).
+        case gone
+    }
+
+    static let spec = "accounts"
+    private let directory: FilePath
+    private let watcher: FileWatcher
+    private let onOutcome: (_ name: String, _ path: FilePath, Outcome) -> Void
+    /// What each file held when it was last understood or refused.
+    private var digests: [FilePath: String] = [:]
+
+    /// - Parameter onOutcome: Called for each file that is another than before.
+    init(
+        directory: FilePath, on loop: EventLoop, onTrouble: @escaping () -> Void,
+        onOutcome: @escaping (_ name: String, _ path: FilePath, Outcome) -> Void
+    ) {
+        self.directory = directory
+        self.onOutcome = onOutcome
+        var handler: ([WatchReport]) -> Void = { _ in }
+        watcher = FileWatcher(on: loop, onTrouble: onTrouble) { handler($0) }
+        handler = { [unowned self] reports in for report in reports { look(report.path) } }
+    }
+
+    /// Begins to watch, and reads all that is there.
+    func start() {
+        for path in watcher.add(WatchSpec(id: Self.spec, base: directory, pattern: [.visible, .name("config.toml")])) {
+            look(path)
+        }
+    }
+
+    var statistics: FileWatcher.Statistics { watcher.statistics }
+    var polled: [PolledPath] { watcher.polled }
+    func audit() { watcher.audit() }
+    func close() { watcher.close() }
+
+    private func look(_ path: FilePath) {
+        let name = shownText(path.removingLastComponent().lastName)
+        let contents: FileContents
+        do throws(FileReadError) {
+            contents = try RegularFile.read(path, limit: AccountFile.lengthMax)
+        } catch {
+            digests[path] = nil
+            if error.isAbsence || error == .notRegular {
+                onOutcome(name, path, .gone)
+            } else {
+                onOutcome(name, path, .rejected("\(error)"))
+            }
+            return
+        }
+        let digest = SHA256.hex(contents.bytes)
+        guard digests[path] != digest else { return }
+        digests[path] = digest
+        do throws(AccountFileError) {
+            onOutcome(name, path, .read(try AccountFile.read(contents.bytes), digest: digest))
+        } catch {
+            onOutcome(name, path, .rejected("\(error)"))
+        }
+    }
+}

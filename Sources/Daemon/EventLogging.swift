@@ -1,0 +1,30 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import JSON
+import Logging
+
+extension Event {
+    /// How loud an event is in the log.
+    var level: Logger.Level {
+        switch type {
+        case "daemon.degraded", "agent.stalled", "agent.unmanaged", "watch.overflow", "watch.degraded", "keys.rejected",
+            "config.rejected", "key.cooled":
+            .warning
+        case "keys.exhausted", "key.disabled", "agent.reload.failed", "agent.unsafe_settings": .error
+        case "bootstrap.step": self["result"]?.string == "failed" ? .error : .notice
+        case "agent.leased", "agent.exited", "key.added", "key.removed": .info
+        case "sighting": self["acted"]?.bool == true ? .notice : .info
+        default: .notice
+        }
+    }
+
+    /// The fields as they are; text from outside in them is redacted already.
+    var metadata: Logger.Metadata {
+        var result: Logger.Metadata = [:]
+        for field in fields where !field.value.isNull {
+            result[field.name] = .string(field.value.string ?? field.value.line)
+        }
+        return result
+    }
+}

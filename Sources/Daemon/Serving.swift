@@ -1,0 +1,98 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import ControlServer
+import Controller
+import JSON
+import LinuxSys
+import Logging
+import SystemPackage
+import Timekeeping
+
+extension Daemon {
+    private var socket: FilePath { ControlClient.socketPath(runtime: configuration.paths.runtime) }
+
+    func startServer() throws(DaemonFailure) {
+        do { try listen() } catch {
+            throw DaemonFailure(
+                code: 1, message: "run: the control socket \(socket.shown) cannot be opened: \(error)")
+        }
+        watchSocket(socket)
+    }
+
+    private func listen() throws {
+        guard let mailbox else { return }
+        // The lock says that nobody else serves it.
+        if Syscalls.exists(socket) { try Syscalls.unlink(socket) }
+        // An address holds 107 bytes; a longer path is reached through its directory.
+        let directory = try Syscalls.open(configuration.paths.runtime, flags: Syscalls.directory)
+        server = try ControlServer(
+            socketPath: "/proc/self/fd/\(directory.raw)/control.sock", userID: CurrentProcess.userID, bootID: bootID
+        ) { mailbox.post($0) }
+    }
+
+    func removeSocket() {
+        do throws(SystemError) { if Syscalls.exists(socket) { try Syscalls.unlink(socket) } } catch {
+            log.warning("the control socket stays", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// The runtime directory or the socket was removed: both are made again (contract H).
+    func restoreSocket() {
+        guard !isStopping, !Syscalls.exists(socket) else { return }
+        log.warning("the control socket is gone; it is made again", metadata: ["path": "\(socket.shown)"])
+        do {
+            try Syscalls.makeDirectories(configuration.paths.runtime)
+            let old = server
+            try listen()
+            try old?.close()
+        } catch {
+            log.error("the control socket cannot be made again", metadata: ["error": "\(error)"])
+            loop.schedule(after: .seconds(2)) { [unowned self] in restoreSocket() }
+        }
+    }
+
+    func take(_ event: ControlEvent) {
+        switch event {
+        case .call(let call): serve(call)
+        case .withdrawn(let serial):
+            if calls.removeValue(forKey: serial) != nil { handle(.leaseWithdrawn(ReplyToken(serial: serial))) }
+        }
+    }
+
+    private func serve(_ call: ControlCall) {
+        switch call.request {
+        case .status: call.reply(.value(status.json))
+        case .health: call.reply(.value(["ok": true]))
+        case .readiness:
+            let report = status
+            call.reply(
+                .valueWithStatus(
+                    ["ready": .bool(report.isServing), "state": .string(report.state.rawValue),
+                        "detail": .string(report.detail)],
+                    report.isServing ? 200 : 503))
+        case .events(let since, let types):
+            call.reply(.lines(history.lines(since: since, types: types), lastSeq: history.lastSeq))
+        case .rotate:
+            calls[call.serial] = call
+            handle(.rotationRequested(ReplyToken(serial: call.serial)))
+        case .lease(let request): serve(request, call)
+        }
+    }
+
+    private func serve(_ request: LeaseRequest, _ call: ControlCall) {
+        guard let process = ProcessTable.status(of: request.pid), process.isAlive else {
+            return call.reply(
+                .failure(ControlError(code: "bad_request", message: "there is no process \(request.pid)")))
+        }
+        guard !isStopping else {
+            return call.reply(.failure(ControlError(code: "unavailable", message: "gasclawd is stopping")))
+        }
+        calls[call.serial] = call
+        handle(
+            .leaseRequested(
+                request,
+                process: ProcessName(pid: process.identity.pid, startTime: process.identity.startTime),
+                token: ReplyToken(serial: call.serial)))
+    }
+}

@@ -1,0 +1,159 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import Controller
+import GasTown
+import JSON
+import LinuxSys
+import Logging
+import SystemPackage
+import Timekeeping
+
+extension Daemon {
+    /// Writes what has to survive a restart. It stays due if it fails, and the status says so.
+    func persist() {
+        mustPersist = false
+        do throws(SystemError) {
+            try store.write(controller.snapshot, to: store.keys)
+            noteState(problem: nil)
+        } catch {
+            mustPersist = true
+            noteState(problem: "state cannot be written: \(error)")
+            loop.schedule(after: .seconds(1)) { [unowned self] in planTurnEnd() }
+        }
+    }
+
+    private func noteState(problem: String?) {
+        guard surroundings.stateProblem != problem else { return }
+        surroundings.stateProblem = problem
+        if let problem { log.error("\(problem)") } else { log.notice("state can be written again") }
+    }
+
+    func planOffsets() {
+        guard offsetsTimer == nil else { return }
+        offsetsTimer = loop.schedule(after: Self.offsetsInterval) { [unowned self] in
+            offsetsTimer = nil
+            saveOffsets()
+        }
+    }
+
+    func saveOffsets() {
+        guard let transcripts, transcripts.hasNews, !mustPersist else { return }
+        do throws(SystemError) {
+            try store.write(transcripts.snapshot, to: store.offsets)
+            transcripts.saved()
+        } catch {
+            // They are behind, which is safe: rows are known by their ids.
+            noteState(problem: "state cannot be written: \(error)")
+        }
+    }
+
+    // MARK: - What launchers need
+
+    func makeLinks() {
+        let launcher = LauncherFile(
+            socket: ControlClient.socketPath(runtime: configuration.paths.runtime), state: store.directory,
+            program: toolbox.claude)
+        do throws(SystemError) {
+            try Links.make(bin: store.bin, launcher: launcher.json, at: LauncherFile.path(bin: store.bin))
+        } catch {
+            noteState(problem: "links for agents cannot be made: \(error)")
+        }
+    }
+
+    /// The fall-back of launchers that find no daemon. 0600: the active key is in it.
+    func writeLaunchValues() {
+        guard let values = controller.launchValues else { return }
+        do throws(SystemError) {
+            try store.write(values.json, to: LauncherFile.fallback(state: store.directory))
+        } catch {
+            noteState(problem: "state cannot be written: \(error)")
+        }
+    }
+
+    /// Takes up agents that were started while no daemon answered.
+    func adoptNotes() {
+        let folder = LauncherFile.notes(state: store.directory)
+        do throws(SystemError) {
+            try Syscalls.makeDirectories(folder)
+            let descriptor = try Syscalls.open(folder, flags: Syscalls.directory)
+            for name in try Syscalls.names(inDirectory: descriptor.raw) { adoptNote(folder.entry(name)) }
+        } catch {
+            noteState(problem: "state cannot be read: \(error)")
+        }
+    }
+
+    func adoptNote(_ path: FilePath) {
+        guard path.lastName.suffix(5).elementsEqual(".json".utf8), Syscalls.exists(path) else { return }
+        if let note = store.read(path, onCorrupt: { [log] in log.warning("\($0)") }) {
+            let found = Controller.leases(in: ["leases": [note]])
+            for lease in found where Self.isAlive(lease.process) { handle(.leaseFound(lease)) }
+        }
+        if mustPersist { persist() }
+        do throws(SystemError) {
+            if Syscalls.exists(path) { try Syscalls.unlink(path) }
+        } catch {
+            log.warning("a launcher's note stays", metadata: ["error": "\(error)"])
+        }
+    }
+
+    // MARK: - State for others
+
+    /// The status now.
+    var status: StatusReport {
+        var surroundings = surroundings
+        surroundings.isTownInstalled = registration?.isInstalled ?? false
+        surroundings.watch = watchFigures
+        return controller.report(surroundings, at: Timestamp.now)
+    }
+
+    private var watchFigures: StatusReport.Watch {
+        var figures = StatusReport.Watch()
+        for statistics in [accounts?.statistics, watcher?.statistics].compactMap({ $0 }) {
+            figures.directories += statistics.directories
+            figures.files += statistics.files
+            figures.events += statistics.events
+            figures.overflows += statistics.overflows
+            figures.rescans += statistics.rescans
+        }
+        figures.polled = ((accounts?.polled ?? []) + (watcher?.polled ?? [])).map { "\($0.path.shown): \($0.reason)" }
+        figures.probe = probe.latency
+        return figures
+    }
+
+    /// Tells a change of the state once: as an event, and to systemd.
+    func publishState() {
+        noteWatches()
+        let report = status
+        guard report.state != .starting, !isStopping else { return }
+        // What degrades it may hold a number that changes all the time; its first words say what it is.
+        let isNews = report.state != lastState
+        if isNews {
+            switch report.state {
+            case .ready: emit(.daemonReady(detail: report.detail))
+            case .degraded: emit(.daemonDegraded(detail: report.detail))
+            default: break
+            }
+        }
+        lastState = report.state
+        guard report.detail != lastDetail else { return }
+        lastDetail = report.detail
+        self.report(notifier.send([.status(report.detail)]), of: "STATUS")
+    }
+
+    private func noteWatches() {
+        let polled = (accounts?.polled ?? []) + (watcher?.polled ?? [])
+        for path in polled where !lastPolled.contains(path) {
+            emit(.watch("degraded", path: path.path.shown, detail: path.reason))
+        }
+        for path in lastPolled where !polled.contains(where: { $0.path == path.path }) {
+            emit(.watch("recovered", path: path.path.shown, detail: "it is watched again"))
+        }
+        lastPolled = polled
+        let overflows = (accounts?.statistics.overflows ?? 0) + (watcher?.statistics.overflows ?? 0)
+        if overflows > lastOverflows {
+            emit(.watch("overflow", path: nil, detail: "the kernel's queue overflowed; everything is read again"))
+        }
+        lastOverflows = overflows
+    }
+}

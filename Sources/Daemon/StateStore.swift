@@ -1,0 +1,81 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import JSON
+import LinuxSys
+import LogFollowing
+import SystemPackage
+
+/// The files of the state directory. All are 0600 and replaced in one step.
+struct StateStore {
+    let directory: FilePath
+
+    static let lengthMax = 16 << 20
+
+    /// Cooldowns, last use, leases.
+    var keys: FilePath { directory.appending("keys.json") }
+    /// How far each transcript was read. Written after `keys`, so that it is never ahead of it.
+    var offsets: FilePath { directory.appending("offsets.json") }
+    /// Hooks that are set aside right now.
+    var asides: FilePath { directory.appending("reloads.json") }
+    var bin: FilePath { directory.appending("bin") }
+    var agentSettings: FilePath { directory.appending("settings") }
+
+    /// Makes the directory, closed to others.
+    func open() throws(SystemError) {
+        try Syscalls.makeDirectories(directory)
+        let folder = try Syscalls.open(directory, flags: Syscalls.directory)
+        let status = try Syscalls.status(of: folder.raw)
+        if status.owner == CurrentProcess.userID, status.mode & 0o077 != 0 {
+            try Syscalls.setMode(folder.raw, 0o700)
+        }
+    }
+
+    /// Reads a state file.
+    ///
+    /// - Parameter onCorrupt: Called with the new name of a file that is not understood; it is kept for a look.
+    /// - Returns: nil if there is none that is understood.
+    func read(_ path: FilePath, onCorrupt: (String) -> Void) -> JSONValue? {
+        do {
+            let value = try JSONValue(parsing: try RegularFile.read(path, limit: Self.lengthMax).bytes)
+            guard value.object != nil else {
+                throw JSONError(message: "not an object", offset: 0, line: 1, column: 1)
+            }
+            return value
+        } catch let error as FileReadError where error.isAbsence {
+            return nil
+        } catch {
+            let aside = FilePath(path.string + ".corrupt")
+            do throws(SystemError) {
+                try Syscalls.rename(path, to: aside)
+                onCorrupt("\(path.shown): \(error); set aside as \(aside.shown)")
+            } catch let renaming {
+                onCorrupt("\(path.shown): \(error); it cannot be set aside: \(renaming)")
+            }
+            return nil
+        }
+    }
+
+    /// Writes a state file. It survives the death of this process at any instant; the disk is not waited for, so that
+    /// an edit of a key is never behind a slow one.
+    func write(_ value: JSONValue, to path: FilePath) throws(SystemError) {
+        try AtomicFile.replace(path, with: value.encoded() + [10], durable: false)
+    }
+}
+
+extension Checkpoint {
+    var json: JSONValue {
+        [
+            "device": JSONValue(file.device), "inode": JSONValue(file.inode), "offset": JSONValue(offset),
+            "marker": .array(marker.map { JSONValue($0) }),
+        ]
+    }
+
+    init?(_ json: JSONValue) {
+        guard let device = json["device"]?.integer, let inode = json["inode"]?.integer,
+            let offset = json["offset"]?.integer, offset >= 0, let marker = json["marker"]?.array
+        else { return nil }
+        self.init(
+            file: FileIdentity(device: UInt64(truncatingIfNeeded: device), inode: UInt64(truncatingIfNeeded: inode)),
+            offset: Int64(offset), marker: marker.compactMap { $0.integer.flatMap(UInt8.init(exactly:)) })
+    }
+}

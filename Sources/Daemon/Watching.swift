@@ -1,0 +1,211 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Configuration
+import Controller
+import FileWatching
+import GasTown
+import LinuxSys
+import LogFollowing
+import Logging
+import Secrets
+import SystemPackage
+import Timekeeping
+
+extension Daemon {
+    private enum Spec {
+        static let config = "config"
+        static let sessions = "sessions"
+        static let probe = "probe"
+        static let notes = "launches"
+        static let town = "town"
+        static let stop = "estop"
+        static let client = ["client-state", "client-settings"]
+        static let socket = "socket"
+    }
+
+    func startWatching() {
+        let watcher = FileWatcher(on: loop, onTrouble: { [unowned self] in planTurnEnd() }) { [unowned self] reports in
+            for report in reports { look(report) }
+            planTurnEnd()
+        }
+        self.watcher = watcher
+        reloader = Reloader(
+            loop: loop, store: store, tmux: toolbox.tmux, environment: toolbox.environment
+        ) { [unowned self] id, failure in
+            handle(.reloadPerformed(id: id, failure: failure))
+            finishIfStopping()
+        }
+        reloader?.recover(store.read(store.asides) { [log] in log.warning("\($0)") })
+        watchClient()
+        watchAccounts()
+        watchTown()
+        if let path = options.configPath {
+            configDigest = digest(of: path)
+            _ = watcher.add(.file(path, id: Spec.config))
+        }
+        _ = watcher.add(.file(Probe.path(configuration.paths.runtime), id: Spec.probe))
+        _ = watcher.add(
+            WatchSpec(
+                id: Spec.notes, base: store.directory.appending("launches"), pattern: [.affix("", ".json")]))
+    }
+
+    func watchSocket(_ path: FilePath) { _ = watcher?.add(.file(path, id: Spec.socket)) }
+
+    func watchAccounts() {
+        accounts?.close()
+        let directory = configuration.accounts
+        let accounts = AccountReader(
+            directory: directory, on: loop, onTrouble: { [unowned self] in planTurnEnd() }
+        ) { [unowned self] name, path, outcome in
+            switch outcome {
+            case .read(let file, let digest):
+                warnIfReadable(path)
+                handle(.accountRead(name: name, path: path.shown, file: file, digest: digest))
+            case .rejected(let error): handle(.accountRejected(name: name, path: path.shown, error: error))
+            case .gone: handle(.accountGone(name: name))
+            }
+        }
+        self.accounts = accounts
+        accounts.start()
+    }
+
+    private func warnIfReadable(_ path: FilePath) {
+        do throws(SystemError) {
+            guard try Syscalls.status(of: path).mode & 0o077 != 0 else { return }
+            log.warning("others can read this key file (chmod 600)", metadata: ["path": "\(path.shown)"])
+        } catch {
+            // It is gone again, which is told as what it is.
+        }
+    }
+
+    func watchClient() {
+        guard let watcher else { return }
+        let client = ClientFiles(
+            directory: configuration.agent.configDirectory,
+            bypassesPermissions: configuration.agent.bypassesPermissions
+        ) { [unowned self] problem in
+            guard surroundings.clientProblem != problem else { return }
+            surroundings.clientProblem = problem
+            if let problem { log.error("\(problem)") }
+        }
+        self.client = client
+        client.approve(controller.pool.sorted.map { $0.key.revealApproval() })
+        transcripts = Transcripts(
+            projects: client.projects, saved: store.read(store.offsets) { [log] in log.warning("\($0)") }, on: loop,
+            watcher: watcher,
+            onError: { [log] path, error in
+                log.warning("a transcript cannot be read", metadata: ["path": "\(path.shown)", "error": "\(error)"])
+            }
+        ) { [unowned self] row, folder, conversation in
+            handle(.transcript(row, folder: folder, conversation: conversation))
+        }
+        _ = watcher.add(.file(client.state, id: Spec.client[0]))
+        _ = watcher.add(.file(client.settings, id: Spec.client[1]))
+        for path in watcher.add(WatchSpec(id: Spec.sessions, base: client.sessions, pattern: [.affix("", ".json")])) {
+            readSession(path)
+        }
+        followTranscripts(isAdopted: surroundings.isStarting)
+    }
+
+    func watchTown() {
+        guard let watcher else { return }
+        let root = configuration.town.root
+        _ = watcher.add(.file(root.appending("mayor/town.json"), id: Spec.town))
+        let stop = watcher.add(.file(root.appending("ESTOP"), id: Spec.stop))
+        handle(.stopped(!stop.isEmpty))
+    }
+
+    func followTranscripts(isAdopted: Bool) {
+        transcripts?.follow(Set(controller.leases.values.map(\.slug)), isAdopted: isAdopted)
+    }
+
+    private func look(_ report: WatchReport) {
+        switch report.spec {
+        case Spec.config: planConfiguration()
+        case Spec.sessions: if report.exists { readSession(report.path) }
+        case Spec.probe: probeCameBack()
+        case Spec.notes: if report.exists { adoptNote(report.path) }
+        case Spec.town: if report.exists { registration?.run() }
+        case Spec.stop: handle(.stopped(report.exists))
+        case Spec.client[0], Spec.client[1]: client?.check()
+        case Spec.socket: if !report.exists { restoreSocket() }
+        default: if Transcripts.isOurs(report.spec) { transcripts?.changed(report.path) }
+        }
+    }
+
+    private func readSession(_ path: FilePath) {
+        do throws(FileReadError) {
+            let bytes = try RegularFile.read(path, limit: SessionFile.lengthMax).bytes
+            if let file = SessionFile.read(bytes, name: path.lastName) { handle(.session(file)) }
+        } catch {
+            // The client removes it when it ends; what it says is a help only.
+        }
+    }
+
+    // MARK: - Configuration
+
+    /// An editor may save in several steps: the file is read when it has been quiet for a moment.
+    private func planConfiguration() {
+        if let configTimer { loop.cancel(configTimer) }
+        configTimer = loop.schedule(after: configuration.reload.settle) { [unowned self] in
+            configTimer = nil
+            loadConfiguration()
+        }
+    }
+
+    private func digest(of path: FilePath) -> String? {
+        do throws(FileReadError) { return SHA256.hex(try RegularFile.read(path, limit: 1 << 20).bytes) } catch { return nil }
+    }
+
+    /// Reads the configuration and puts it into force as a whole, or not at all.
+    func loadConfiguration() {
+        guard let path = options.configPath else { return }
+        let new: Configuration
+        let bytes: [UInt8]
+        do throws(FileReadError) {
+            bytes = try RegularFile.read(path, limit: 1 << 20).bytes
+        } catch {
+            return handle(.configurationRejected(path: path.shown, errors: ["\(path.shown): \(error)"]))
+        }
+        guard !bytes.isEmpty else {
+            return handle(.configurationRejected(path: path.shown, errors: ["\(path.shown): the file is empty"]))
+        }
+        do throws(ConfigurationErrors) {
+            new = try Configuration.load(bytes, path: path.shown, environment: options.environment)
+        } catch {
+            return handle(.configurationRejected(path: path.shown, errors: error.errors.map(\.description)))
+        }
+        guard new.paths == configuration.paths else {
+            return handle(
+                .configurationRejected(
+                    path: path.shown, errors: ["\(path.shown): paths: a change needs a restart of gasclawd"]))
+        }
+        apply(new, path)
+    }
+
+    private func apply(_ new: Configuration, _ path: FilePath) {
+        let old = configuration
+        configuration = new
+        toolbox = Toolbox(new, bin: store.bin, own: options.environment)
+        surroundings.isRootWithoutSandbox = isRootWithoutSandbox
+        reloader?.tmux = toolbox.tmux
+        if new.log != old.log { setLogLevel(new.log) }
+        if new.accounts != old.accounts {
+            // Keys of the old folder go, unless the new one has them: the grace covers the change.
+            for name in controller.pool.accountNames { handle(.accountGone(name: name)) }
+            watchAccounts()
+        }
+        if new.agent.configDirectory != old.agent.configDirectory
+            || new.agent.bypassesPermissions != old.agent.bypassesPermissions
+        {
+            watchClient()
+        }
+        if new.town.root != old.town.root { watchTown() }
+        if new.agent != old.agent || new.town != old.town { makeLinks() }
+        handle(
+            .configured(Settings(new, store: store, program: toolbox.claude), path: path.shown))
+        if new.town != old.town || new.agent.name != old.agent.name || new.agent.command != old.agent.command {
+            startRegistration()
+        }
+    }
+}
