@@ -80,8 +80,8 @@ let package = Package(
             .executableTarget(
                 name: "gasclawd",
                 dependencies: [
-                    "Configuration", "ControlAPI", "Daemon", "JSON", "Launcher", "LinuxSys", "Timekeeping",
-                    argumentParser, system,
+                    "Configuration", "ControlAPI", "Daemon", "JSON", "Launcher", "LinuxSys", "SystemdKit",
+                    "Timekeeping", argumentParser, logging, system,
                 ], swiftSettings: strict),
             .executableTarget(
                 name: "townsim", dependencies: ["JSON", "LinuxSys", "Secrets", system], swiftSettings: strict),

@@ -14,6 +14,17 @@ public enum CurrentProcess {
         ProcessTable.status(of: getpid())?.identity ?? ProcessIdentity(pid: getpid(), startTime: 0)
     }
 
+    /// The words that we were started with, as bytes.
+    public static var arguments: [[UInt8]] {
+        var words: [[UInt8]] = []
+        var pointer = CommandLine.unsafeArgv
+        while let word = pointer.pointee {
+            words.append(Array(UnsafeRawBufferPointer(start: word, count: strlen(word))))
+            pointer += 1
+        }
+        return words
+    }
+
     /// The environment as `NAME=value` in bytes; entries need not be UTF-8.
     public static var environment: [[UInt8]] {
         guard let start = gcl_environ() else { return [] }

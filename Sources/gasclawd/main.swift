@@ -1,1 +1,20 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ArgumentParser
+import Configuration
+import ControlAPI
+import Glibc
+import Launcher
+import LinuxSys
+import SystemPackage
+
+// Under which name we were called decides what we are: the daemon and its commands, or what stands in for Claude Code.
+let arguments = CurrentProcess.arguments
+switch arguments.first.map({ FilePath(bytes: $0).lastName }) {
+case Array("claude".utf8):
+    exit(ClaudeLauncher.run(arguments) { DefaultLauncher.find() })
+case Array("agent-shell".utf8):
+    exit(AgentShell.run(arguments))
+default:
+    exit(CommandLineTool.run())
+}

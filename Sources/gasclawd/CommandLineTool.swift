@@ -1,0 +1,183 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ArgumentParser
+import Configuration
+import ControlAPI
+import Glibc
+import JSON
+import LinuxSys
+import SystemPackage
+
+/// The program's version (semver.org).
+let gasclawdVersion = "0.1.0"
+
+struct Gasclawd: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gasclawd",
+        abstract: "Keeps a Gas Town's agents supplied with working API keys.",
+        discussion: """
+            Use only keys that were issued to you or your organization under terms that allow your use.
+            """,
+        subcommands: [
+            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, CheckCommand.self,
+            VersionCommand.self,
+        ])
+}
+
+/// Why a command failed, and with which code of contract A it ends.
+struct CommandFailure: Error {
+    let code: Int32
+    let lines: [String]
+
+    init(code: Int32, _ message: String) {
+        self.code = code
+        lines = ["gasclawd: \(message)"]
+    }
+
+    /// For errors that stand on lines of their own, each with its place.
+    init(code: Int32, lines: [String]) {
+        self.code = code
+        self.lines = lines
+    }
+}
+
+enum CommandLineTool {
+    static func run() -> Int32 {
+        do {
+            var command = try Gasclawd.parseAsRoot()
+            try command.run()
+            return 0
+        } catch let failure as CommandFailure {
+            for line in failure.lines { Output.error(line) }
+            return failure.code
+        } catch {
+            let code = Gasclawd.exitCode(for: error)
+            if code == .success {
+                Output.write(Gasclawd.fullMessage(for: error) + "\n")
+                return 0
+            }
+            if let code = error as? ExitCode { return code.rawValue }
+            Output.error("gasclawd: \(Gasclawd.message(for: error)) (gasclawd --help shows what there is)")
+            return code == .validationFailure ? 64 : 70
+        }
+    }
+}
+
+enum Output {
+    /// Writes to standard output; a reader that went away ends us quietly.
+    static func write(_ text: String) { write(1, text) }
+    static func error(_ line: String) { write(2, line + "\n") }
+
+    private static func write(_ descriptor: Int32, _ text: String) {
+        do throws(SystemError) { try Syscalls.writeAll(descriptor, Array(text.utf8)) } catch {
+            exit(error.errno == .brokenPipe ? 0 : 1)
+        }
+    }
+}
+
+/// The options of every command.
+struct CommonOptions: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"))
+    var config: String?
+
+    @Option(name: .long, help: ArgumentHelp("The daemon's control socket.", valueName: "path"))
+    var socket: String?
+
+    /// Where the daemon's socket is: commands need no more of the configuration than its `[paths]` (contract H).
+    func client() throws -> ControlClient {
+        if let socket {
+            return ControlClient(socket: FilePath(socket))
+        }
+        if let named = CurrentProcess.environmentValue("GASCLAWD_SOCKET"), named.hasPrefix("/") {
+            return ControlClient(socket: FilePath(named))
+        }
+        return ControlClient(socket: ControlClient.socketPath(runtime: try paths().runtime))
+    }
+
+    func paths() throws -> Configuration.Paths {
+        let environment = ConfigurationEnvironment.current
+        let found = ConfigurationFile.find(option: config, environment: environment)
+        let bytes = try ConfigurationSource.read(found.path, isExplicit: found.isExplicit)
+        do throws(ConfigurationErrors) {
+            return try Configuration.loadPaths(bytes, path: found.path?.shown ?? "", environment: environment)
+        } catch {
+            throw CommandFailure(code: 78, lines: error.errors.map(\.description))
+        }
+    }
+
+    func configuration() throws -> (value: Configuration, path: FilePath?) {
+        let environment = ConfigurationEnvironment.current
+        let found = ConfigurationFile.find(option: config, environment: environment)
+        let bytes = try ConfigurationSource.read(found.path, isExplicit: found.isExplicit)
+        let value: Configuration
+        do throws(ConfigurationErrors) {
+            value = try Configuration.load(bytes, path: found.path?.shown ?? "", environment: environment)
+        } catch {
+            throw CommandFailure(code: 78, lines: error.errors.map(\.description))
+        }
+        return (value, try found.path.map(ConfigurationSource.absolute))
+    }
+}
+
+enum ConfigurationSource {
+    static let lengthMax = 1 << 20
+
+    /// - Returns: nil where there is no file and none was named.
+    static func read(_ path: FilePath?, isExplicit: Bool) throws -> [UInt8]? {
+        guard let path else { return nil }
+        do throws(FileReadError) {
+            return try RegularFile.read(path, limit: lengthMax).bytes
+        } catch {
+            if error.isAbsence && !isExplicit { return nil }
+            throw CommandFailure(code: 78, "configuration: \(path.shown): \(error) (see --config)")
+        }
+    }
+
+    /// The daemon watches the file by its absolute name.
+    static func absolute(_ path: FilePath) throws -> FilePath {
+        if path.isAbsolute { return path }
+        do throws(SystemError) {
+            return try Syscalls.linkTarget("/proc/self/cwd").pushing(path).lexicallyNormalized()
+        } catch {
+            throw CommandFailure(code: 70, "configuration: \(error)")
+        }
+    }
+}
+
+extension ControlClient {
+    /// Asks, and turns what can go wrong into an exit code.
+    func ask(_ method: String, _ target: String, timeout: Duration = .seconds(10)) throws -> JSONValue {
+        do throws(ControlClientError) {
+            return try request(method, target, timeout: timeout)
+        } catch {
+            throw Self.failure(error, socket: socket)
+        }
+    }
+
+    static func failure(_ error: ControlClientError, socket: FilePath) -> CommandFailure {
+        switch error {
+        case .noDaemon(let cause):
+            CommandFailure(
+                code: 69, "no daemon answers on \(socket.shown): \(cause.errno) (start it with gasclawd run)")
+        case .interrupted, .malformed: CommandFailure(code: 69, "\(error) (\(socket.shown))")
+        case .refused(let refusal, _): CommandFailure(code: refusal.code == "busy" ? 75 : 1, refusal.message)
+        }
+    }
+}
+
+/// Where a launcher finds its daemon when no file beside its link says so.
+enum DefaultLauncher {
+    static func find() -> LauncherFile? {
+        let environment = ConfigurationEnvironment.current
+        let found = ConfigurationFile.find(option: nil, environment: environment)
+        do {
+            let bytes = try ConfigurationSource.read(found.path, isExplicit: found.isExplicit)
+            let paths = try Configuration.loadPaths(bytes, path: found.path?.shown ?? "", environment: environment)
+            return LauncherFile(
+                socket: ControlClient.socketPath(runtime: paths.runtime), state: paths.state, program: nil)
+        } catch {
+            // The launcher says that it belongs to no daemon.
+            return nil
+        }
+    }
+}

@@ -1,0 +1,59 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ArgumentParser
+import ControlAPI
+import JSON
+import Timekeeping
+
+struct EventsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "events", abstract: "Show what has happened, or what happens.")
+
+    @OptionGroup var options: CommonOptions
+    @Flag(help: "Go on with what comes.") var follow = false
+    @Option(help: ArgumentHelp("Only events after this number.", valueName: "seq")) var since: Int = 0
+    @Option(name: .customLong("type"), help: ArgumentHelp("Only this type; may be repeated.", valueName: "type"))
+    var types: [String] = []
+    @Flag(help: "Print JSON, one event a line.") var json = false
+
+    func validate() throws {
+        if since < 0 { throw ValidationError("--since takes the number of an event") }
+        for type in types where !type.allSatisfy({ $0.isASCII && ($0.isLetter || ".,_".contains($0)) }) {
+            throw ValidationError("--type takes the type of an event, as key.activated")
+        }
+    }
+
+    mutating func run() throws {
+        let client = try options.client()
+        var target = "/v1/events?since=\(since)"
+        if !types.isEmpty { target += "&type=\(types.joined(separator: ","))" }
+        if follow { target += "&follow=1" }
+        let asJSON = json
+        do throws(ControlClientError) {
+            try client.stream(target) { line in
+                Output.write((asJSON ? String(decoding: line, as: UTF8.self) : EventText.render(line)) + "\n")
+            }
+        } catch {
+            throw ControlClient.failure(error, socket: client.socket)
+        }
+        if follow { throw CommandFailure(code: 69, "events: the daemon has ended") }
+    }
+}
+
+/// An event for people: `14:05:07 key.activated id=… account=2`.
+enum EventText {
+    static func render(_ line: [UInt8]) -> String {
+        let event: JSONValue
+        do throws(JSONError) { event = try JSONValue(parsing: line) } catch {
+            return String(decoding: line, as: UTF8.self)
+        }
+        let time = event["time"]?.string.flatMap { Timestamp(rfc3339: $0) }?.timeOfDay ?? "        "
+        var text = "\(time)  \(event["type"]?.string ?? "?")"
+        for member in event.object?.members ?? [] {
+            if ["seq", "boot_id", "time", "type"].contains(member.name) || member.value.isNull { continue }
+            let value = member.value.string ?? member.value.line
+            text += "  \(member.name)=\(value.contains(" ") ? "\"\(value)\"" : value)"
+        }
+        return text
+    }
+}

@@ -1,0 +1,109 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ArgumentParser
+import ControlAPI
+import JSON
+import LinuxSys
+import Timekeeping
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status", abstract: "Show keys, agents and what is wrong.")
+
+    @OptionGroup var options: CommonOptions
+    @Flag(help: "Print JSON.") var json = false
+    @Flag(help: "Exit with 1 unless the daemon is ready.") var check = false
+
+    mutating func run() throws {
+        let status = try options.client().ask("GET", "/v1/status")
+        if json {
+            Output.write(String(decoding: status.encoded(indented: true), as: UTF8.self) + "\n")
+        } else {
+            Output.write(StatusText.render(status, now: .now))
+        }
+        if check && status["state"]?.string != "ready" { throw ExitCode(1) }
+    }
+}
+
+/// The status for people.
+enum StatusText {
+    static func render(_ status: JSONValue, now: Timestamp) -> String {
+        let state = status["state"]?.string ?? "?"
+        let started = status["started_at"]?.string.flatMap { Timestamp(rfc3339: $0) }
+        var text = "gasclawd \(status["version"]?.string ?? "?") · \(state) · pid \(status["pid"]?.integer ?? 0)"
+        if let started { text += " · up \((now - started).brief)" }
+        text += "\n\(status["detail"]?.string ?? "")\n"
+        let town = status["town"]
+        text += "town \(town?["root"]?.string ?? "?")"
+        if town?["installed"]?.bool != true { text += " (not installed)" }
+        if town?["estop"]?.bool == true { text += " (emergency stop)" }
+        text += "\n"
+        let config = status["config"]
+        if config?["ok"]?.bool == false {
+            text += "configuration refused, the last good one is in force:\n"
+            for error in config?["errors"]?.array ?? [] { text += "  \(error.string ?? "")\n" }
+        }
+        let keys = status["keys"]?["items"]?.array ?? []
+        if !keys.isEmpty {
+            text += "\n" + TextTable(
+                ["KEY", "ACCOUNT", "STATE", "CAUSE", "READY IN", "AGENTS", "LAST USED"],
+                rows: keys.map { key in keyRow(key, now) }).text
+        }
+        for item in status["keys"]?["rejected"]?.array ?? [] {
+            text += "refused: \(item["path"]?.string ?? ""): \(item["error"]?.string ?? "")\n"
+        }
+        let agents = status["agents"]?.array ?? []
+        if !agents.isEmpty {
+            text += "\n" + TextTable(
+                ["SESSION", "ROLE", "RIG", "PID", "KEY", "STATE", "SINCE"],
+                rows: agents.map { agent in agentRow(agent, now) }).text
+        }
+        for path in status["watch"]?["polled"]?.array ?? [] { text += "polled: \(path.string ?? "")\n" }
+        return text
+    }
+
+    private static func age(_ value: JSONValue?, _ now: Timestamp) -> String {
+        value?.string.flatMap { Timestamp(rfc3339: $0) }.map { (now - $0).brief } ?? "-"
+    }
+
+    private static func keyRow(_ key: JSONValue, _ now: Timestamp) -> [String] {
+        let until = key["until"]?.string.flatMap { Timestamp(rfc3339: $0) }
+        let used = age(key["last_used"], now)
+        return [
+            key["id"]?.string ?? "", key["account"]?.string ?? "", key["state"]?.string ?? "",
+            key["cause"]?.string ?? "-", until.map { ($0 - now).brief } ?? "-", "\(key["leases"]?.integer ?? 0)",
+            used == "-" ? "never" : "\(used) ago",
+        ]
+    }
+
+    private static func agentRow(_ agent: JSONValue, _ now: Timestamp) -> [String] {
+        var state: [String] = []
+        if agent["stalled"]?.bool == true { state.append("stalled") }
+        if agent["unmanaged"]?.bool == true { state.append("unmanaged") }
+        if let pending = agent["pending_reload"]?.string { state.append("reload due (\(pending))") }
+        if state.isEmpty { state.append(agent["busy"]?.bool.map { $0 ? "busy" : "idle" } ?? "running") }
+        return [
+            agent["session"]?.string ?? "", agent["role"]?.string ?? "", agent["rig"]?.string ?? "-",
+            "\(agent["pid"]?.integer ?? 0)", agent["key"]?.string ?? "-", state.joined(separator: ", "),
+            age(agent["since"], now),
+        ]
+    }
+}
+
+/// Columns as wide as what is in them.
+struct TextTable {
+    let text: String
+
+    init(_ header: [String], rows: [[String]]) {
+        let all = [header] + rows
+        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+        text = all.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                line += cell
+                if column < row.count - 1 { line += String(repeating: " ", count: widths[column] - cell.count + 2) }
+            }
+            return line + "\n"
+        }.joined()
+    }
+}
