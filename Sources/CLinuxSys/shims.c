@@ -1,4 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+// Here and not in the header: there it would give the C library's types another shape than Swift's Glibc module has.
+#define _GNU_SOURCE
 #include "CLinuxSys.h"
 
 #include <errno.h>
@@ -69,3 +71,9 @@ int gcl_spawn(int *pid, const char *path, char *const argv[], char *const envp[]
     posix_spawn_file_actions_destroy(&actions);
     return result;
 }
+
+const int gcl_o_path = O_PATH;
+
+char **gcl_environ(void) { return environ; }
+
+int gcl_pipe2(int ends[2], int flags) { return pipe2(ends, flags); }

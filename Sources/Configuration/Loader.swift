@@ -148,7 +148,7 @@ struct Loader {
                     setting.key == "town.path" && reader.environment.home == nil
                     ? setting.fallback.split(separator: ":").filter { !$0.hasPrefix("~") }.joined(separator: ":")
                     : setting.fallback
-                let subject = "not set, or no absolute path, and \(setting.key) is in it by default: "
+                let subject = "\(setting.key) by default: "
                 reader.read(
                     GivenValue(text, for: setting, place: .environment("HOME"), subject: subject), for: setting)
             }

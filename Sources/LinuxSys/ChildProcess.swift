@@ -116,7 +116,7 @@ public final class Command {
 
     private static func pipe() throws(SystemError) -> (reading: Int32, writing: Int32) {
         var ends: [Int32] = [0, 0]
-        _ = try Syscalls.check("pipe2") { pipe2(&ends, O_CLOEXEC) }
+        _ = try Syscalls.check("pipe2") { gcl_pipe2(&ends, O_CLOEXEC) }
         let flags = fcntl(ends[0], F_GETFL)
         _ = fcntl(ends[0], F_SETFL, flags | O_NONBLOCK)
         return (ends[0], ends[1])

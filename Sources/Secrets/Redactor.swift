@@ -13,7 +13,8 @@ public struct Redactor: Sendable {
 
     public init(keys: some Sequence<Key> = []) {
         for key in keys {
-            let random = Self.randomPart(of: key)
+            // An array of its own: a slice keeps the indices of what it was cut from.
+            let random = Array(Self.randomPart(of: key))
             guard random.count >= 8 else { continue }
             for start in 0...(random.count - 8) { fragments.insert(Self.packed(random[start..<(start + 8)])) }
         }

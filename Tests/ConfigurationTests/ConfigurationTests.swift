@@ -140,7 +140,12 @@ func errors(_ text: String, _ variables: [String: String] = [:]) -> [String] {
         let error = #expect(throws: ConfigurationErrors.self) {
             try Configuration.load(nil, path: "g.toml", environment: homeless)
         }
-        #expect(error?.errors.map(\.description).allSatisfy { $0.hasPrefix("environment: HOME: ") } == true)
+        let needs = "needs a home directory, and HOME is not set"
+        #expect(
+            error?.errors.map(\.description) == [
+                "environment: HOME: accounts.directory by default: \"~/.kimi-accounts\" \(needs)",
+                "environment: HOME: agent.config_dir by default: \"~/.claude-kimigas\" \(needs)",
+            ])
     }
 
     @Test func thisProcessHasAnEnvironment() {

@@ -4,9 +4,6 @@
 // no wrapper for, and structures that end in a flexible array. Nothing here decides anything.
 #pragma once
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -35,12 +32,13 @@ int gcl_set_dumpable(int dumpable);
 int gcl_set_child_subreaper(int on);
 int gcl_rename_exchange(const char *a, const char *b);
 int gcl_rename_noreplace(const char *from, const char *to);
+/// pipe2(2), which needs _GNU_SOURCE.
+int gcl_pipe2(int ends[2], int flags);
 /// waitid(P_PIDFD, …, WEXITED | WNOHANG); returns 1 if it was reaped, 0 if it still runs, -1 on error.
 int gcl_reap(int pidfd, int *code, int *status);
 /// Spawns in a session of its own, with default signal dispositions, an empty signal mask and no descriptors but 0–2.
 int gcl_spawn(int *pid, const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out,
               int err);
 /// O_PATH, which glibc defines in a way that Swift does not import.
-static const int gcl_o_path = O_PATH;
-extern char **environ;
-static inline char **gcl_environ(void) { return environ; }
+extern const int gcl_o_path;
+char **gcl_environ(void);
