@@ -23,6 +23,8 @@ public struct Controller: Sendable {
     /// When the active key became it; an older row cannot be about it.
     var activatedAt: Timestamp
     var config: StatusReport.Config
+    /// All accounts have been read once.
+    private var isStarted = false
     /// The town's emergency stop: nobody is started anew until it is gone.
     public internal(set) var isStopped = false
 
@@ -150,6 +152,7 @@ public struct Controller: Sendable {
     // MARK: - Accounts
 
     private mutating func start(_ now: Timestamp) {
+        isStarted = true
         take(pool.open(at: now), now)
         for lease in leases.values.sorted(by: { $0.process.pid < $1.process.pid }) { effects.append(.watch(lease.process)) }
         if !leases.isEmpty { effects.append(.leasesChanged) }
@@ -161,7 +164,7 @@ public struct Controller: Sendable {
     private mutating func readAccount(
         _ name: String, _ path: String, _ file: AccountFile, _ digest: String, _ now: Timestamp
     ) {
-        let reason = pool.accountNames.contains(name) || generation > 0 ? "its file was changed" : "start"
+        let reason = isStarted ? "its file was changed" : "start"
         let bases = Dictionary(uniqueKeysWithValues: pool.records.values.map { ($0.id, $0.baseURL) })
         if let remark = file.remark {
             rejectAccount(name, path, remark)
@@ -185,7 +188,7 @@ public struct Controller: Sendable {
 
     /// Agents whose key is in no file any more get another one.
     private mutating func restartOrphans(_ now: Timestamp) {
-        guard generation > 0 || pool.active != nil else { return }
+        guard isStarted else { return }
         let held = pool
         restart(now, .key) { !held.holds($0.key) }
     }
