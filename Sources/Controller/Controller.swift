@@ -108,6 +108,11 @@ public struct Controller: Sendable {
             effects.append(.emit(.town(isStopped ? "estop" : "thaw")))
         case .woke: break
         }
+        // Before all is known nothing is decided.
+        guard isStarted else {
+            defer { effects = [] }
+            return effects
+        }
         passTime(now)
         if !wasReady && pool.readyCount(at: now) > 0 { resumeStalled(now) }
         answerWaiting(now)

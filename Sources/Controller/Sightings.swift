@@ -98,16 +98,18 @@ extension Controller {
         let lease = owner?.lease
         let name = lease?.session
         let text = redactor.redact(failure.text)
-        func event(_ why: SightingVerdict, acted: Bool) -> Effect {
-            .emit(
-                .sighting(
-                    id: owner?.key.text, session: name, cause: verdict.cause.rawValue, by: "transcript", acted: acted,
-                    why: why.rawValue, text: text))
+        // The sighting stands before what it leads to.
+        let place = effects.count
+        func tell(_ why: SightingVerdict, acted: Bool) {
+            let event = Event.sighting(
+                id: owner?.key.text, session: name, cause: verdict.cause.rawValue, by: "transcript", acted: acted,
+                why: why.rawValue, text: text)
+            effects.insert(.emit(event), at: place)
         }
         let isNew = seen.insert("\(failure.session?.text ?? folder) \(failure.uuid)")
-        guard isNew else { return effects.append(event(.seen, acted: false)) }
-        guard let owner else { return effects.append(event(.nobody, acted: false)) }
-        guard time + Self.clockSlack >= owner.since else { return effects.append(event(.old, acted: false)) }
+        guard isNew else { return tell(.seen, acted: false) }
+        guard let owner else { return tell(.nobody, acted: false) }
+        guard time + Self.clockSlack >= owner.since else { return tell(.old, acted: false) }
         if let lease, !failure.isSidechain {
             if let conversation { learn(conversation, of: lease.process) }
             leases[lease.process]?.isBusy = false
@@ -121,24 +123,21 @@ extension Controller {
             leases[lease.process]?.stalledAt = max(time, lease.since)
             effects.append(.persist)
         }
-        guard verdict.cause.effect.scope != .nothing else { return effects.append(event(.notTheKey, acted: false)) }
-        guard pool.holds(owner.key) else { return effects.append(event(.nobody, acted: false)) }
+        guard verdict.cause.effect.scope != .nothing else { return tell(.notTheKey, acted: false) }
+        guard pool.holds(owner.key) else { return tell(.nobody, acted: false) }
         guard pool.isReady(owner.key, at: now) || wouldExtend(verdict, owner.key) else {
-            return effects.append(event(.cooling, acted: false))
+            return tell(.cooling, acted: false)
         }
         let limitKey = name ?? "(active)"
         if let last = lastEffect[limitKey], now - last < Self.sessionLimit {
             if let lease { deferred[lease.process] = DeferredSighting(verdict: verdict, due: last + Self.sessionLimit) }
-            return effects.append(event(.limit, acted: false))
+            return tell(.limit, acted: false)
         }
         let isLimited = isRotationLimited(now)
-        // The sighting stands before what it leads to.
-        let place = effects.count
-        let changed = act(verdict, on: owner.key, by: lease, now)
-        if changed {
-            effects.insert(event(isLimited ? .limit : .acted, acted: true), at: place)
+        if act(verdict, on: owner.key, by: lease, now) {
+            tell(isLimited ? .limit : .acted, acted: true)
         } else {
-            effects.insert(event(.cooling, acted: false), at: place)
+            tell(.cooling, acted: false)
         }
     }
 

@@ -40,6 +40,8 @@ public final class Daemon {
     private var alarm: WallAlarm?
     var mailbox: Mailbox<ControlEvent>?
     var server: ControlServer?
+    /// The folder through which the server's socket was bound: its name is valid as long as this is open.
+    var serverDirectory: Descriptor?
     var accounts: AccountReader?
     var watcher: FileWatcher?
     var transcripts: Transcripts?

@@ -29,6 +29,7 @@ extension Daemon {
         server = try ControlServer(
             socketPath: "/proc/self/fd/\(directory.raw)/control.sock", userID: CurrentProcess.userID, bootID: bootID
         ) { mailbox.post($0) }
+        serverDirectory = consume directory
     }
 
     func removeSocket() {
@@ -44,8 +45,10 @@ extension Daemon {
         do {
             try Syscalls.makeDirectories(configuration.paths.runtime)
             let old = server
+            server = nil
+            // Its socket's folder may be gone, which it cannot clean up then.
+            do { try old?.close() } catch { log.debug("the old socket: \(error)") }
             try listen()
-            try old?.close()
         } catch {
             log.error("the control socket cannot be made again", metadata: ["error": "\(error)"])
             loop.schedule(after: .seconds(2)) { [unowned self] in restoreSocket() }

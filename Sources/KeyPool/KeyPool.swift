@@ -106,6 +106,9 @@ public struct KeyPool: Sendable {
     /// Ends the first reading: from now on there is an active key.
     public mutating func open(at now: Timestamp) -> [PoolChange] {
         isOpen = true
+        let former = active
+        active = nil
+        if let former, isReady(former, at: now) { return activate(former, reason: "start") }
         return settle(at: now, reason: "start")
     }
 
