@@ -51,13 +51,13 @@ public enum RegularFile {
         let status = try attempt { () throws(SystemError) in try Syscalls.status(of: descriptor) }
         guard status.kind == .regular else { throw .notRegular }
         guard status.size <= Int64(limit) else { throw .tooLarge(limit: limit) }
-        // One byte more than the size tells whether the file grew while it was read.
-        var bytes = [UInt8](repeating: 0, count: Int(status.size) + 1)
+        // One byte more than the size tells whether the file grew while it was read. Files of proc(5) say 0.
+        var bytes = [UInt8](repeating: 0, count: max(Int(status.size) + 1, min(limit + 1, 4096)))
         var count = 0
         while true {
             if count == bytes.count {
                 guard count <= limit else { throw .tooLarge(limit: limit) }
-                bytes.append(contentsOf: repeatElement(0, count: min(64 << 10, limit + 1 - count)))
+                bytes += [UInt8](repeating: 0, count: min(count, limit + 1 - count))
             }
             let got: Int
             do throws(SystemError) { got = try read(descriptor, into: &bytes, from: count) } catch {
