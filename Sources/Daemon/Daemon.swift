@@ -77,8 +77,9 @@ public final class Daemon {
         self.log = log
         configuration = options.configuration
         store = StateStore(directory: configuration.paths.state)
-        // Whatever is made from here on is ours alone.
+        // Whatever is made from here on is ours alone; so is our memory, which holds the keys.
         umask(0o077)
+        CurrentProcess.setDumpable(false)
         SignalReceiver.ignoreBrokenPipes()
         do throws(SystemError) {
             loop = try EventLoop()
