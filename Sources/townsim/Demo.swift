@@ -89,11 +89,7 @@ final class Demo {
     private func setUp() throws(Failure) {
         view.say("A miniature town is built in \(town.directory)")
         try town.make()
-        guard let text = try Disk.text(town.configuration),
-            let line = text.split(separator: "\n").first(where: { $0.hasPrefix("dolt_port") }),
-            let port = line.split(separator: " ").last
-        else { throw Failure("no dolt_port in \(town.configuration)") }
-        try gt("install", town.root, "--git", "--dolt-port", String(port), in: town.directory)
+        try gt("install", town.root, "--git", "--dolt-port", String(Dolt.freePort()), in: town.directory)
         let repository = town.directory + "/repo.git"
         if Environment.find("git") != nil {
             _ = try Program.run(["git", "init", "-q", "--bare", repository], environment: environment)
