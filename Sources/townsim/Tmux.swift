@@ -40,6 +40,15 @@ struct Tmux {
 
     func hasSession(_ name: String) throws(Failure) -> Bool { try sessions().contains(name) }
 
+    /// Where the socket's file is.
+    var socketPath: String { "\(Environment.value("TMUX_TMPDIR") ?? "/tmp")/tmux-\(getuid())/\(socket)" }
+
+    /// Ends the server with all its sessions. tmux leaves the socket's file behind; it is removed.
+    func killServer() throws(Failure) {
+        try run("kill-server")
+        Disk.remove(socketPath)
+    }
+
     struct Pane {
         let pid: Int32
         let isDead: Bool

@@ -28,7 +28,7 @@ final class TestTown {
     deinit {
         do {
             if Disk.exists(town.root + "/mayor/town.json") {
-                try tmux().run("kill-server")
+                try tmux().killServer()
                 _ = try gt("dolt", "stop")
             }
         } catch { Issue.record(error) }
