@@ -80,7 +80,9 @@ struct Tmux {
         try run("set-hook", "-u", "-t", session, "pane-died")
         if let pane = try pane(of: session), !pane.isDead, Program.isAlive(pane.pid) {
             try run("send-keys", "-t", "=\(session):", "C-c")
-            _ = Program.end(pane.pid, SIGTERM, within: .seconds(2)) || Program.end(pane.pid, SIGKILL, within: .seconds(2))
+            _ =
+                Program.end(pane.pid, SIGTERM, within: .seconds(2))
+                || Program.end(pane.pid, SIGKILL, within: .seconds(2))
         }
         try run("kill-session", "-t", "=\(session)")
     }

@@ -43,8 +43,9 @@ private func text(_ row: JSONValue) -> String? { row["message"]?["content"]?.arr
         #expect(rows.count == expected.count)
         for (row, old) in zip(rows, expected) {
             #expect(form(row) == form(old))
-            for name in ["type", "subtype", "error", "isApiErrorMessage", "apiErrorStatus", "apiErrorType", "entrypoint"]
-            { #expect(row[name] == old[name], "\(name)") }
+            for name in [
+                "type", "subtype", "error", "isApiErrorMessage", "apiErrorStatus", "apiErrorType", "entrypoint",
+            ] { #expect(row[name] == old[name], "\(name)") }
         }
         if fault != "ok" {
             #expect(rows.last.flatMap(text) == expected.last.flatMap(text))
@@ -119,7 +120,8 @@ private func text(_ row: JSONValue) -> String? { row["message"]?["content"]?.arr
         try eventually("the question", any: { try test.tmux().screen(of: "one").contains("Do you want to proceed?") })
         #expect(try test.rows(of: folder).count == 1)
         try test.tmux().run("send-keys", "-t", "=one:", "Enter")
-        try eventually("the turn's end", any: { try test.rows(of: folder).contains { $0["type"]?.string == "assistant" } })
+        try eventually(
+            "the turn's end", any: { try test.rows(of: folder).contains { $0["type"]?.string == "assistant" } })
     }
 
     @Test func aRunningClientSaysWhatItDoesAndTidiesUp() throws {
@@ -189,14 +191,16 @@ private func text(_ row: JSONValue) -> String? { row["message"]?["content"]?.arr
             ["env": ["ANTHROPIC_BASE_URL": "http://elsewhere"]] as JSONObject)
         let changes = ["ANTHROPIC_BASE_URL": "http://ours"]
         try test.run("claude", ["-p", "hi"], changes)
-        try test.run("claude", ["-p", "hi", "--settings", "{\"env\":{\"ANTHROPIC_BASE_URL\":\"http://pinned\"}}"], changes)
+        try test.run(
+            "claude", ["-p", "hi", "--settings", "{\"env\":{\"ANTHROPIC_BASE_URL\":\"http://pinned\"}}"], changes)
         #expect(try test.requests.map { $0["base_url"]?.string } == ["http://elsewhere", "http://pinned"])
     }
 
     @Test func theOldBypassAnswerIsMovedIntoTheSettings() throws {
         let test = try TestTown()
         try Disk.replace(
-            test.town.configDirectory + "/.claude.json", ["bypassPermissionsModeAccepted": true, "other": 1] as JSONObject)
+            test.town.configDirectory + "/.claude.json",
+            ["bypassPermissionsModeAccepted": true, "other": 1] as JSONObject)
         try test.run("claude", ["-p", "hi"])
         #expect(try test.claudeState == ["other": 1])
         let settings = try Disk.json(test.town.configDirectory + "/settings.json")

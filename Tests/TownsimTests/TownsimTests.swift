@@ -60,15 +60,20 @@ import Testing
         try #require(result.status.isSuccess, "\(shownText(result.errors))")
         #expect(try test.gt("mayor", "start").status == .exited(1))
         let pid = try #require(try test.tmux().pane(of: "hq-mayor")?.pid)
-        let environment = Set(try #require(ProcessTable.environment(of: pid)).map { String(decoding: $0, as: UTF8.self) })
-        #expect(environment.contains("ANTHROPIC_API_KEY=\(test.key)") && environment.contains("HTTPS_PROXY=http://proxy"))
+        let environment = Set(
+            try #require(ProcessTable.environment(of: pid)).map { String(decoding: $0, as: UTF8.self) })
+        #expect(
+            environment.contains("ANTHROPIC_API_KEY=\(test.key)") && environment.contains("HTTPS_PROXY=http://proxy"))
         #expect(environment.isSuperset(of: ["GT_ROLE=mayor", "GT_SESSION=hq-mayor", "NODE_OPTIONS=", "CLAUDECODE="]))
         #expect(!environment.contains { $0.hasPrefix("ANTHROPIC_BASE_URL") || $0.hasPrefix("DISABLE_COST") })
         let command = try test.tmux().run("list-panes", "-t", "=hq-mayor:", "-F", "#{pane_start_command}").output
         #expect(String(decoding: command, as: UTF8.self).contains("ANTHROPIC_API_KEY='\(test.key)'"))
-        try eventually("the beacon as prompt", any: {
-            try test.rows(of: test.town.root + "/mayor").first?["message"]?["content"]?.string?.hasPrefix("[GAS TOWN] mayor <- ") ?? false
-        })
+        try eventually(
+            "the beacon as prompt",
+            any: {
+                try test.rows(of: test.town.root + "/mayor").first?["message"]?["content"]?.string?.hasPrefix(
+                    "[GAS TOWN] mayor <- ") ?? false
+            })
     }
 
     @Test func aDeadMayorIsRespawnedByItsHook() throws {
@@ -80,13 +85,15 @@ import Testing
         for _ in 0..<2 {
             let pid = try #require(try test.tmux().pane(of: "hq-mayor")?.pid)
             #expect(Program.end(pid, 15, within: .seconds(20)))
-            try eventually("another process in the pane", any: {
-                // tmux 3.3a can miss the end of a child (seen, also with a plain `sleep`) and reaps it only with the
-                // next one; this job is that next one.
-                try test.tmux().run("run-shell", "-b", "true")
-                let pane = try test.tmux().pane(of: "hq-mayor")
-                return pane?.isDead == false && pane?.pid != pid
-            })
+            try eventually(
+                "another process in the pane",
+                any: {
+                    // tmux 3.3a can miss the end of a child (seen, also with a plain `sleep`)
+                    // and reaps it only with the next one; this job is that next one.
+                    try test.tmux().run("run-shell", "-b", "true")
+                    let pane = try test.tmux().pane(of: "hq-mayor")
+                    return pane?.isDead == false && pane?.pid != pid
+                })
         }
     }
 
@@ -103,9 +110,11 @@ import Testing
         #expect(try test.gt("mayor", "stop").status.isSuccess)
         try eventually("a mayor again", any: { try test.tmux().hasSession("hq-mayor") })
         try test.gt("estop")
-        try eventually("it stands still", any: {
-            try Disk.text(test.town.root + "/daemon/daemon.log")?.contains("E-STOP active") ?? false
-        })
+        try eventually(
+            "it stands still",
+            any: {
+                try Disk.text(test.town.root + "/daemon/daemon.log")?.contains("E-STOP active") ?? false
+            })
         #expect(try test.gt("mayor", "stop").status.isSuccess)
         try test.gt("thaw")
         try eventually("a third mayor", any: { try test.tmux().hasSession("hq-mayor") })
