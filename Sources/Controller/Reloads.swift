@@ -34,8 +34,8 @@ extension Controller {
     private static let attemptsMax = 3
     /// A session that ends so soon after a resume did not survive it, and is started plainly once.
     private static let resumeTrial = Duration.seconds(20)
-    /// What the town's own hooks need to bring an agent back before we do.
-    private static let hookTime = Duration.seconds(3)
+    /// A death is first the town's own hooks' to mend (contract G).
+    private static let hookTime = Duration.seconds(15)
 
     /// Asks for restarts of the leases that a condition holds for.
     mutating func restart(_ now: Timestamp, _ reason: ReloadReason, where isConcerned: (Lease) -> Bool) {

@@ -18,7 +18,7 @@ final class Demo {
     private var record: DemoRecord
     private var view: DemoView
     private var isAskingStatus = false
-    private var isInterrupted = false
+    private var hasLostDaemon = false
 
     static func run(_ arguments: [String]) throws(Failure) -> Int32 {
         let words = Words(arguments, valued: ["--gasclawd", "--seconds"])
@@ -47,7 +47,6 @@ final class Demo {
             // From here on a Ctrl-C ends the demo in order, also while it is being set up.
             do throws(SystemError) {
                 receiver = try SignalReceiver([SIGINT, SIGTERM, SIGHUP], on: loop) { [unowned self] _ in
-                    isInterrupted = true
                     loop.stop()
                 }
             } catch { throw Failure("\(error)") }
@@ -126,7 +125,7 @@ final class Demo {
     private func command(_ arguments: [String], in directory: String) throws(Failure) -> CommandResult {
         // Our own links, not what the caller's PATH may hold.
         let program = arguments.first.map { "\(town.bin)/\($0)" } ?? ""
-        if isInterrupted { throw Failure("interrupted") }
+        try stopIfInterrupted()
         return try Program.run(
             [program] + arguments.dropFirst(), environment: environment, directory: directory, timeout: .seconds(200))
     }
@@ -138,11 +137,21 @@ final class Demo {
             if let daemonPID, !Program.isAlive(daemonPID) {
                 throw Failure("gasclawd ended while the demo waited for \(what)")
             }
+            try stopIfInterrupted()
             return try condition()
         }
         guard isThere else {
             let detail = try status()?["detail"]?.string ?? "no answer"
             throw Failure("waited \(seconds) s for \(what) (\(detail))")
+        }
+    }
+
+    /// A Ctrl-C before the loop runs waits in the kernel (the signals are blocked for signalfd).
+    private func stopIfInterrupted() throws(Failure) {
+        var pending = sigset_t()
+        sigpending(&pending)
+        for signal in [SIGINT, SIGTERM, SIGHUP] where sigismember(&pending, signal) == 1 {
+            throw Failure("interrupted")
         }
     }
 
@@ -164,11 +173,16 @@ final class Demo {
         loop.schedule(after: .seconds(10)) { [unowned self] in replaceKey() }
         if let seconds { loop.schedule(after: .seconds(seconds)) { [unowned self] in loop.stop() } }
         do throws(SystemError) { try loop.run() } catch { throw Failure("\(error)") }
+        if hasLostDaemon { throw Failure("gasclawd ended by itself") }
     }
 
     /// About twice a second: ask gasclawd, read what is new, draw.
     private func tick() {
         loop.schedule(after: .milliseconds(500)) { [unowned self] in tick() }
+        if let daemonPID, !Program.isAlive(daemonPID) {
+            hasLostDaemon = true
+            return loop.stop()
+        }
         guard !isAskingStatus else { return }
         isAskingStatus = true
         do throws(SystemError) {
@@ -220,11 +234,11 @@ final class Demo {
             Terminal.complain("townsim demo: gasclawd did not end within 90 s")
             _ = Program.end(daemonPID, SIGKILL, within: .seconds(5))
         }
-        isInterrupted = false
         do throws(Failure) {
             guard Disk.exists(town.root + "/mayor/town.json") else { return }
-            try Tmux(GtTown(root: town.root)).run("kill-server")
-            _ = try command(["gt", "dolt", "stop"], in: town.root)
+            try Tmux(GtTown(root: town.root)).killServer()
+            _ = try Program.run(
+                [town.bin + "/gt", "dolt", "stop"], environment: environment, directory: town.root)
         } catch { Terminal.complain("townsim demo: \(error.message)") }
     }
 }

@@ -38,7 +38,8 @@ struct DemoView {
         isDrawing = true
         let status = record.status
         var lines = [
-            "gasclawd demo · \(status?["state"]?.string ?? "?") · \(status?["detail"]?.string ?? "") · Ctrl-C ends it", "",
+            "gasclawd demo · \(status?["state"]?.string ?? "?") · \(status?["detail"]?.string ?? "") · Ctrl-C ends it",
+            "",
             "KEYS",
         ]
         for key in status?["keys"]?["items"]?.array ?? [] {
@@ -65,7 +66,9 @@ struct DemoView {
         for agent in record.status?["agents"]?.array ?? [] {
             guard let session = agent["session"]?.string else { continue }
             let line = Self.describe(agent, record)
-            if agentsShown.updateValue(line, forKey: session) != line { Terminal.say("\(Timestamp.now.timeOfDay) \(line)") }
+            if agentsShown.updateValue(line, forKey: session) != line {
+                Terminal.say("\(Timestamp.now.timeOfDay) \(line)")
+            }
         }
     }
 
