@@ -27,6 +27,9 @@ public struct Controller: Sendable {
     private var isStarted = false
     /// The town's emergency stop: nobody is started anew until it is gone.
     public internal(set) var isStopped = false
+    var isEnding = false
+    /// The town's root with links followed, where it exists.
+    var canonicalRoot: String?
 
     // Sightings
     var seen = SeenRows()
@@ -106,6 +109,8 @@ public struct Controller: Sendable {
             guard isStopped != self.isStopped else { break }
             self.isStopped = isStopped
             effects.append(.emit(.town(isStopped ? "estop" : "thaw")))
+        case .townLocated(let root): canonicalRoot = root
+        case .stopping: isEnding = true
         case .woke: break
         }
         // Before all is known nothing is decided.

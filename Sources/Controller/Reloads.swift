@@ -68,7 +68,7 @@ extension Controller {
             let pool = pool
             restart(now, .key) { $0.isStalled && !pool.isReady($0.key, at: now) }
         }
-        guard reload == nil, hasReadyKey, !isStopped else { return }
+        guard reload == nil, hasReadyKey, !isStopped, !isEnding else { return }
         if let place = revivals.filter({ $0.value.due <= now }).min(by: { $0.value.due < $1.value.due })?.key,
             let revival = revivals.removeValue(forKey: place)
         {

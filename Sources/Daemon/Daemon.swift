@@ -63,6 +63,8 @@ public final class Daemon {
     var lastDetail = ""
     var lastPolled: [PolledPath] = []
     var lastOverflows = 0
+    /// tmux servers that were offered our links.
+    var offeredSockets: Set<String> = []
     private var exitCode: Int32 = 0
     var isStopping = false
 
@@ -77,8 +79,7 @@ public final class Daemon {
         self.log = log
         configuration = options.configuration
         store = StateStore(directory: configuration.paths.state)
-        // Whatever is made from here on is ours alone; so is our memory, which holds the keys.
-        umask(0o077)
+        // Our memory holds the keys.
         CurrentProcess.setDumpable(false)
         SignalReceiver.ignoreBrokenPipes()
         do throws(SystemError) {
@@ -238,6 +239,7 @@ public final class Daemon {
         guard !isStopping else { return }
         isStopping = true
         surroundings.isStopping = true
+        handle(.stopping)
         emit(.daemonStopping(detail: why))
         report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
         // A reload that is under way has taken an agent away: it brings it back first.

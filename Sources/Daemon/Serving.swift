@@ -3,6 +3,7 @@
 import ControlAPI
 import ControlServer
 import Controller
+import Glibc
 import JSON
 import LinuxSys
 import Logging
@@ -26,6 +27,10 @@ extension Daemon {
         if Syscalls.exists(socket) { try Syscalls.unlink(socket) }
         // An address holds 107 bytes; a longer path is reached through its directory.
         let directory = try Syscalls.open(configuration.paths.runtime, flags: Syscalls.directory)
+        // The socket is nobody else's from its first moment. The mask is the process's: it is put back at once, for
+        // what gt makes in the town is not ours to close.
+        let mask = umask(0o177)
+        defer { umask(mask) }
         server = try ControlServer(
             socketPath: "/proc/self/fd/\(directory.raw)/control.sock", userID: CurrentProcess.userID, bootID: bootID
         ) { mailbox.post($0) }
@@ -97,5 +102,6 @@ extension Daemon {
                 request,
                 process: ProcessName(pid: process.identity.pid, startTime: process.identity.startTime),
                 token: ReplyToken(serial: call.serial)))
+        if let socket = request.tmuxSocket, offeredSockets.insert(socket).inserted { offerPath(socket) }
     }
 }

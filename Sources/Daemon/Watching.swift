@@ -110,9 +110,18 @@ extension Daemon {
     func watchTown() {
         guard let watcher else { return }
         let root = configuration.town.root
+        locateTown()
         _ = watcher.add(.file(root.appending("mayor/town.json"), id: Spec.town))
         let stop = watcher.add(.file(root.appending("ESTOP"), id: Spec.stop))
         handle(.stopped(!stop.isEmpty))
+    }
+
+    private func locateTown() {
+        do throws(SystemError) {
+            handle(.townLocated(shownText(try Syscalls.realPath(configuration.town.root).bytes)))
+        } catch {
+            // There is no town yet; it is looked for again when it appears.
+        }
     }
 
     func followTranscripts(isAdopted: Bool) {
@@ -125,7 +134,9 @@ extension Daemon {
         case Spec.sessions: if report.exists { readSession(report.path) }
         case Spec.probe: probeCameBack()
         case Spec.notes: if report.exists { adoptNote(report.path) }
-        case Spec.town: if report.exists { registration?.run() }
+        case Spec.town:
+            locateTown()
+            if report.exists { registration?.run() }
         case Spec.stop: handle(.stopped(report.exists))
         case Spec.client[0], Spec.client[1]: client?.check()
         case Spec.socket: if !report.exists { restoreSocket() }
