@@ -56,10 +56,10 @@ final class LineQueue: Sendable {
     }
 
     let wake: WakeUp
-    private let notice: @Sendable (Int) -> String
+    private let notice: @Sendable (Int) -> [UInt8]
     private let state = Mutex(State())
 
-    init(wake: consuming WakeUp, notice: @escaping @Sendable (Int) -> String) {
+    init(wake: consuming WakeUp, notice: @escaping @Sendable (Int) -> [UInt8]) {
         self.wake = wake
         self.notice = notice
     }
@@ -130,7 +130,7 @@ final class LineQueue: Sendable {
         WakeUp.signal(wake.writingEnd)
     }
 
-    private func noticeLine(_ dropped: Int) -> [UInt8] { Array("\(notice(dropped))\n".utf8) }
+    private func noticeLine(_ dropped: Int) -> [UInt8] { notice(dropped) }
 }
 
 /// A thread waits on it until another one signals; signals do not add up.
