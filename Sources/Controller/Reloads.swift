@@ -57,6 +57,9 @@ extension Controller {
     /// Whether an agent is on its way from one process to the next.
     public var isReloading: Bool { reload != nil }
 
+    /// Whether an agent is being restarted, or is to be.
+    public var hasPendingReloads: Bool { reload != nil || leases.values.contains { $0.pending != nil } }
+
     /// Starts the next reload if none is going on.
     mutating func advanceReloads(_ now: Timestamp) {
         if let running = reload, running.deadline <= now {

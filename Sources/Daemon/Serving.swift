@@ -79,6 +79,12 @@ extension Daemon {
                     ["ready": .bool(report.isServing), "state": .string(report.state.rawValue),
                         "detail": .string(report.detail)],
                     report.isServing ? 200 : 503))
+        case .metrics:
+            let gauges = Metrics.Gauges(
+                report: status, skippedLines: transcripts?.skippedLines ?? 0, droppedRecords: options.droppedRecords())
+            call.reply(
+                .text(metrics.text(gauges, at: Timestamp.now), type: "text/plain; version=0.0.4; charset=utf-8"))
+        case .reload(let wait): reload(call, wait: wait)
         case .events(let since, let types):
             call.reply(.lines(history.lines(since: since, types: types), lastSeq: history.lastSeq))
         case .rotate:

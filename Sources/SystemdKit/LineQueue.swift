@@ -19,6 +19,7 @@ final class LineQueue: Sendable {
         var head = 0
         var bytes = 0
         var dropped = 0
+        var droppedInAll = 0
         var isClosed = false
         /// Lines ever put in, and those done with: what a flush compares.
         var accepted: UInt64 = 0
@@ -64,6 +65,9 @@ final class LineQueue: Sendable {
         self.notice = notice
     }
 
+    /// Lines dropped since the beginning.
+    var droppedInAll: Int { state.withLock { $0.droppedInAll } }
+
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
     func append(_ line: [UInt8]) {
@@ -73,6 +77,7 @@ final class LineQueue: Sendable {
                 state.bytes + line.count + missing.count <= RecordWriter.bytesMax
             else {
                 state.dropped += 1
+                state.droppedInAll += 1
                 return false
             }
             let isFirst = state.count == 0

@@ -68,6 +68,9 @@ public final class RecordWriter: Sendable {
         queue.append(bytes)
     }
 
+    /// How many lines were dropped since the beginning.
+    public var droppedCount: Int { queue.droppedInAll }
+
     /// Hands over a record for the journal.
     func write(record: [UInt8]) { queue.append(record) }
 

@@ -43,7 +43,8 @@ struct RunCommand: ParsableCommand {
             let daemon = try Daemon(
                 DaemonOptions(
                     version: gasclawdVersion, configuration: configuration, configPath: path,
-                    environment: .current, setLogLevel: { level.set(Logger.Level($0)) }), log: log)
+                    environment: .current, setLogLevel: { level.set(Logger.Level($0)) },
+                    droppedRecords: { writer.droppedCount }), log: log)
             code = try daemon.run()
         } catch {
             throw CommandFailure(code: error.code, error.message)
