@@ -3,6 +3,7 @@
 import Glibc
 import JSON
 import LinuxSys
+import Testing
 
 @testable import townsim
 
@@ -62,6 +63,14 @@ final class EventStream {
     func seen(_ type: String) throws -> [JSONValue] {
         try read()
         return all.filter { $0["type"]?.string == type }
+    }
+
+    /// Waits until the daemon has ended the stream, so that all that it said is here.
+    func end() throws {
+        guard !isClosed else { return }
+        isClosed = true
+        #expect(try waitForEnd(of: pid) == .exited(69))
+        try read()
     }
 
     func close() {

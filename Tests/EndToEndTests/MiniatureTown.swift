@@ -36,7 +36,8 @@ final class MiniatureTown {
     private var daemon: Int32?
     private var streams: [EventStream] = []
     private var others: [Int32] = []
-    private var daemonStarts = 0
+    /// The folder is another user's, as whom the daemon runs.
+    private var isNobodys = false
     /// More variables for everything that is started from now on.
     var variables: [String: String] = [:]
 
@@ -154,6 +155,19 @@ final class MiniatureTown {
         return try JSONValue(parsing: result.output)
     }
 
+    /// Gives the folder to nobody, as whom the daemon runs from now on. For what the kernel lets root do.
+    func becomeNobodys() throws {
+        try demand("chown", "-R", "65534:65534", directory)
+        isNobodys = true
+    }
+
+    /// A copy of the program that everybody can run, wherever the build folder lies.
+    func readableProgram() throws -> String {
+        let copy = directory + "/gasclawd"
+        if !Disk.exists(copy) { try demand("install", "-m", "0755", Self.gasclawd, copy) }
+        return copy
+    }
+
     // MARK: - The town and its agents
 
     /// `gt install`, a repository and a rig `project`.
@@ -220,12 +234,15 @@ final class MiniatureTown {
 
     /// Starts `gasclawd run` and waits until it answers and has registered its agents where there is a town.
     func startDaemon(_ more: [String: String] = [:], isReady: Bool = true) throws {
-        daemonStarts += 1
         let changes = more.map { "\($0.key)=\($0.value)" }
         let kept = environment.filter { entry in !more.keys.contains { entry.hasPrefix($0 + "=") } }
+        var words = [Self.gasclawd, "run", "--config", configuration]
+        if isNobodys {
+            let change = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
+            words = ["/usr/bin/env"] + change + [try readableProgram()] + words.dropFirst()
+        }
         daemon = try Program.start(
-            [Self.gasclawd, "run", "--config", configuration], environment: kept + changes, directory: directory,
-            output: directory + "/gasclawd.out", errors: log)
+            words, environment: kept + changes, directory: directory, output: directory + "/gasclawd.out", errors: log)
         guard isReady else { return }
         try eventually("the daemon to answer") {
             guard isDaemonAlive else { throw TownError("gasclawd ended: \(try logTail())") }
@@ -249,9 +266,10 @@ final class MiniatureTown {
         let pid = try daemonPID
         kill(pid, signal)
         daemon = nil
-        for stream in streams { stream.close() }
+        let status = try waitForEnd(of: pid)
+        for stream in streams { try stream.end() }
         streams = []
-        return try waitForEnd(of: pid)
+        return status
     }
 
     /// Starts a program beside the daemon; it is ended with the town.
