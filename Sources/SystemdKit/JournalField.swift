@@ -33,7 +33,7 @@ public struct JournalField: Sendable, Hashable {
                 name.unicodeScalars.append(scalar)
                 wasLower = false
             default:
-                if name.last != "_" { name += "_" }
+                if !name.isEmpty && name.last != "_" { name += "_" }
                 wasLower = false
             }
         }
