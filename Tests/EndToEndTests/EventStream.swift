@@ -23,6 +23,13 @@ final class EventStream {
         pid = try town.start(
             [MiniatureTown.gasclawd, "events", "--follow", "--json", "--since", "\(since)", "--config", town.configuration],
             output: path)
+        // From here on it is connected: the events of the start, at least, have come.
+        if since == 0 {
+            try eventually("the first event") {
+                try read()
+                return !all.isEmpty
+            }
+        }
     }
 
     /// Reads what has come up to now.
