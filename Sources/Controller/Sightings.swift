@@ -178,7 +178,7 @@ extension Controller {
         let wasLimited = isRotationLimited(now)
         let former = pool.active
         let changes = pool.report(
-            PoolSighting(verdict: verdict, lease: lease?.process.text ?? "active", time: now), on: key)
+            PoolSighting(verdict: verdict, lease: lease?.process.text, time: now), on: key)
         guard !changes.isEmpty else { return false }
         lastEffect[lease?.session ?? "(active)"] = now
         if lastEffect.count > 4096 { lastEffect = lastEffect.filter { now - $0.value < Self.sessionLimit } }
