@@ -204,6 +204,9 @@ final class ClientHandler: ChannelInboundHandler {
         case .failure(let error):
             content = error.json.encoded()
             status = error.status
+        case .text(let text, let name):
+            content = Array(text.utf8)
+            type = name
         case .lines(let lines, _):
             content = []
             for line in lines { content += Array(line.utf8) + [10] }

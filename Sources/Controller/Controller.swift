@@ -29,6 +29,9 @@ public struct Controller: Sendable {
     private var handledUpTo = Timestamp(microseconds: .min)
     /// The town's emergency stop: nobody is started anew until it is gone.
     public internal(set) var isStopped = false
+    var isEnding = false
+    /// The town's root with links followed, where it exists.
+    var canonicalRoot: String?
 
     // Sightings
     var seen = SeenRows()
@@ -111,6 +114,8 @@ public struct Controller: Sendable {
             guard isStopped != self.isStopped else { break }
             self.isStopped = isStopped
             effects.append(.emit(.town(isStopped ? "estop" : "thaw")))
+        case .townLocated(let root): canonicalRoot = root
+        case .stopping: isEnding = true
         case .woke: break
         }
         // Before all is known nothing is decided.

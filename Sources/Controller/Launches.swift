@@ -137,7 +137,7 @@ extension Controller {
             configDirectory: settings.launch.configDirectory, program: settings.launch.program,
             isSandboxed: settings.launch.isSandboxed, bin: settings.bin,
             settingsDirectory: settings.settingsDirectory,
-            bypassesPermissions: settings.launch.bypassesPermissions, townRoot: settings.townRoot,
+            bypassesPermissions: settings.launch.bypassesPermissions, townRoot: canonicalRoot ?? settings.townRoot,
             resume: resume?.text, resumePrompt: settings.resumePrompt)
     }
 }

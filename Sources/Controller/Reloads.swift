@@ -35,8 +35,8 @@ extension Controller {
     private static let attemptsMax = 3
     /// A session that ends so soon after a resume did not survive it, and is started plainly once.
     private static let resumeTrial = Duration.seconds(20)
-    /// What the town's own hooks need to bring an agent back before we do.
-    private static let hookTime = Duration.seconds(3)
+    /// A death is first the town's own hooks' to mend (contract G).
+    private static let hookTime = Duration.seconds(15)
 
     /// Asks for restarts of the leases that a condition holds for.
     mutating func restart(_ now: Timestamp, _ reason: ReloadReason, where isConcerned: (Lease) -> Bool) {
@@ -75,6 +75,9 @@ extension Controller {
     /// Whether an agent is on its way from one process to the next.
     public var isReloading: Bool { reload != nil }
 
+    /// Whether an agent is being restarted, or is to be.
+    public var hasPendingReloads: Bool { reload != nil || leases.values.contains { $0.pending != nil } }
+
     /// Starts the next reload if none is going on.
     mutating func advanceReloads(_ now: Timestamp) {
         if let running = reload, running.deadline <= now {
@@ -86,7 +89,7 @@ extension Controller {
             let held = self
             restart(now, .key) { held.isToGoOn($0, now) }
         }
-        guard reload == nil, hasReadyKey, !isStopped else { return }
+        guard reload == nil, hasReadyKey, !isStopped, !isEnding else { return }
         if let place = revivals.filter({ $0.value.due <= now }).min(by: { $0.value.due < $1.value.due })?.key,
             let revival = revivals.removeValue(forKey: place)
         {

@@ -173,7 +173,9 @@ extension Controller {
     }
 
     func isInTown(_ directory: String) -> Bool {
-        directory == settings.townRoot || directory.hasPrefix(settings.townRoot + "/")
+        [settings.townRoot, canonicalRoot ?? settings.townRoot].contains {
+            directory == $0 || directory.hasPrefix($0 + "/")
+        }
     }
 
     /// - Returns: Whether the key's state changed.

@@ -17,6 +17,13 @@ import SystemPackage
 import SystemdKit
 import Timekeeping
 
+/// Somebody who asked for a reload and waits until the agents are back.
+struct ReloadWaiter {
+    let call: ControlCall
+    let answer: ControlReply
+    let timer: EventLoop.Timer
+}
+
 /// Performs: the event loop, the watches, the commands, the control server. What it does is decided by the controller.
 ///
 /// It belongs to the loop's thread and is not `Sendable`; the control server's thread and others hand messages over
@@ -31,6 +38,8 @@ public final class Daemon {
     let startedAt = Timestamp.now
     var controller: Controller
     var history: EventHistory
+    var metrics: Metrics
+    var ring: EventRing?
     var surroundings: Surroundings
     var toolbox: Toolbox
 
@@ -51,6 +60,7 @@ public final class Daemon {
 
     private var processes: [ProcessName: ProcessHandle] = [:]
     var calls: [UInt64: ControlCall] = [:]
+    var reloadWaiters: [UInt64: ReloadWaiter] = [:]
     var inbox: [Input] = []
     private var isHandling = false
     var mustPersist = false
@@ -63,6 +73,8 @@ public final class Daemon {
     var lastDetail = ""
     var lastPolled: [PolledPath] = []
     var lastOverflows = 0
+    /// tmux servers that were offered our links.
+    var offeredSockets: Set<String> = []
     private var exitCode: Int32 = 0
     var isStopping = false
 
@@ -77,8 +89,8 @@ public final class Daemon {
         self.log = log
         configuration = options.configuration
         store = StateStore(directory: configuration.paths.state)
-        // Whatever is made from here on is ours alone.
-        umask(0o077)
+        // Our memory holds the keys.
+        CurrentProcess.setDumpable(false)
         SignalReceiver.ignoreBrokenPipes()
         do throws(SystemError) {
             loop = try EventLoop()
@@ -102,6 +114,7 @@ public final class Daemon {
         }
         bootID = Self.newBootID()
         history = EventHistory(bootID: bootID)
+        metrics = Metrics(startedAt: startedAt)
         surroundings = Surroundings(
             version: options.version, bootID: bootID, pid: CurrentProcess.pid, startedAt: startedAt)
         toolbox = Toolbox(configuration, bin: store.bin, own: options.environment)
@@ -120,13 +133,14 @@ public final class Daemon {
         do throws(SystemError) {
             // Before the first thread is started, so that all inherit the mask.
             signals = try SignalReceiver([SIGTERM, SIGINT, SIGHUP], on: loop) { [unowned self] signal in
-                signal == SIGHUP ? loadConfiguration() : stop("signal \(signal)")
+                if signal == SIGHUP { reload() } else { stop("signal \(signal)") }
             }
             alarm = try WallAlarm(on: loop) { [unowned self] in handle(.woke) }
             mailbox = try Mailbox(on: loop) { [unowned self] event in take(event) }
         } catch {
             throw DaemonFailure(code: 70, message: "run: \(error)")
         }
+        openRing()
         makeLinks()
         startWatching()
         adoptNotes()
@@ -182,7 +196,10 @@ public final class Daemon {
     /// Puts an event into the history, to those who follow, and into the log.
     func emit(_ event: Event) {
         let record = history.append(event, at: Timestamp.now)
-        server?.publish(PublishedEvent(seq: record.seq, type: event.type, line: record.line))
+        let line = record.line
+        server?.publish(PublishedEvent(seq: record.seq, type: event.type, line: line))
+        metrics.count(event, at: record.time, reaction: .nanoseconds(EventLoop.now - loop.turnBegan))
+        ring?.append(Array(line.utf8))
         log.log(level: event.level, "\(event.type)", metadata: event.metadata)
         planTurnEnd()
     }
@@ -227,6 +244,7 @@ public final class Daemon {
             if mustPersist { persist() }
             alarm?.set(controller.nextWake(after: Timestamp.now))
             if transcripts?.hasNews == true { planOffsets() }
+            answerReloadWaiters()
             publishState()
         }
     }
@@ -237,6 +255,7 @@ public final class Daemon {
         guard !isStopping else { return }
         isStopping = true
         surroundings.isStopping = true
+        handle(.stopping)
         emit(.daemonStopping(detail: why))
         report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
         // A reload that is under way has taken an agent away: it brings it back first.
@@ -258,6 +277,7 @@ public final class Daemon {
         do { try server?.close() } catch { log.warning("the control server did not close", metadata: ["error": "\(error)"]) }
         server = nil
         removeSocket()
+        ring?.close()
         lock = nil
         log.notice("stopped")
         loop.stop()

@@ -3,6 +3,7 @@
 import ControlAPI
 import ControlServer
 import Controller
+import Glibc
 import JSON
 import LinuxSys
 import Logging
@@ -26,6 +27,10 @@ extension Daemon {
         if Syscalls.exists(socket) { try Syscalls.unlink(socket) }
         // An address holds 107 bytes; a longer path is reached through its directory.
         let directory = try Syscalls.open(configuration.paths.runtime, flags: Syscalls.directory)
+        // The socket is nobody else's from its first moment. The mask is the process's: it is put back at once, for
+        // what gt makes in the town is not ours to close.
+        let mask = umask(0o177)
+        defer { umask(mask) }
         server = try ControlServer(
             socketPath: "/proc/self/fd/\(directory.raw)/control.sock", userID: CurrentProcess.userID, bootID: bootID
         ) { mailbox.post($0) }
@@ -74,6 +79,12 @@ extension Daemon {
                     ["ready": .bool(report.isServing), "state": .string(report.state.rawValue),
                         "detail": .string(report.detail)],
                     report.isServing ? 200 : 503))
+        case .metrics:
+            let gauges = Metrics.Gauges(
+                report: status, skippedLines: transcripts?.skippedLines ?? 0, droppedRecords: options.droppedRecords())
+            call.reply(
+                .text(metrics.text(gauges, at: Timestamp.now), type: "text/plain; version=0.0.4; charset=utf-8"))
+        case .reload(let wait): reload(call, wait: wait)
         case .events(let since, let types):
             call.reply(.lines(history.lines(since: since, types: types), lastSeq: history.lastSeq))
         case .rotate:
@@ -97,5 +108,6 @@ extension Daemon {
                 request,
                 process: ProcessName(pid: process.identity.pid, startTime: process.identity.startTime),
                 token: ReplyToken(serial: call.serial)))
+        if let socket = request.tmuxSocket, offeredSockets.insert(socket).inserted { offerPath(socket) }
     }
 }
