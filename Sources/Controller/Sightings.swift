@@ -54,6 +54,7 @@ extension Controller {
             leases[lease.process]?.isBusy = true
             if let stalled = lease.stalledAt, (time ?? now) > stalled {
                 leases[lease.process]?.stalledAt = nil
+                leases[lease.process]?.stalledBy = nil
                 effects.append(.persist)
             }
         case .turnEnded(let session, let time):
@@ -120,7 +121,9 @@ extension Controller {
                             "stalled", session: lease.session, role: lease.identity.role.rawValue,
                             pid: lease.process.pid, id: lease.key.text)))
             }
-            leases[lease.process]?.stalledAt = max(time, lease.since)
+            leases[lease.process]?.stalledBy = verdict.cause
+            // A row from the future would outlast every turn that begins.
+            leases[lease.process]?.stalledAt = min(max(time, lease.since), now)
             effects.append(.persist)
         }
         guard verdict.cause.effect.scope != .nothing else { return tell(.notTheKey, acted: false) }
@@ -180,13 +183,17 @@ extension Controller {
         let wasLimited = isRotationLimited(now)
         let former = pool.active
         let changes = pool.report(
-            PoolSighting(verdict: verdict, lease: lease?.process.text ?? "active", time: now), on: key)
+            PoolSighting(verdict: verdict, lease: lease?.process.text, time: now), on: key)
         guard !changes.isEmpty else { return false }
         lastEffect[lease?.session ?? "(active)"] = now
         if lastEffect.count > 4096 { lastEffect = lastEffect.filter { now - $0.value < Self.sessionLimit } }
-        if pool.active != former { rotations.append(now) }
+        if pool.active != former {
+            rotations.removeAll { now - $0 >= Self.rotationsWindow }
+            rotations.append(now)
+        }
         take(changes, now)
-        guard !wasLimited else { return true }
+        // While no key is ready nobody is restarted; who has stopped goes on when one is.
+        guard !wasLimited, !pool.isExhausted else { return true }
         var out: Set<KeyID> = []
         for change in changes {
             switch change {
@@ -212,6 +219,6 @@ extension Controller {
 
     /// Whether so many rotations lie behind us that another would only burn keys.
     func isRotationLimited(_ now: Timestamp) -> Bool {
-        rotations.count { now - $0 < Self.rotationsWindow } >= Self.rotationsMax
+        rotations.suffix(Self.rotationsMax).count { now - $0 < Self.rotationsWindow } >= Self.rotationsMax
     }
 }
