@@ -73,6 +73,7 @@ final class ClientHandler: ChannelInboundHandler {
                     code: "too_many_clients", message: "there are more than \(ControlServer.clientsMax) clients"))
         }
         clients.all[ObjectIdentifier(self)] = self
+        if case .refused = peer { dismiss(context) }
         guard case .unknown = peer, let provider = context.channel as? any SocketOptionProvider else { return }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         let found: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
@@ -84,9 +85,16 @@ final class ClientHandler: ChannelInboundHandler {
                 handler.peer = .known(credentials)
             default:
                 handler.peer = .refused(ControlError(code: "forbidden", message: "this socket belongs to another user"))
+                if let context = handler.context { handler.dismiss(context) }
             }
             handler.answerIfComplete()
         }
+    }
+
+    /// Whoever is refused is told so when it asks, but soon or never: its descriptor is not left with it.
+    private func dismiss(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: .seconds(1)) { bound.value.end() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -194,6 +202,9 @@ final class ClientHandler: ChannelInboundHandler {
 
     private func finish(_ reply: ControlReply, closing: Bool = false) {
         guard let context, let head else { return }
+        // Before the answer is written: its end lets the next request of the connection in, at once.
+        self.head = nil
+        isComplete = false
         var status = 200
         var content: [UInt8]
         var type = "application/json"
@@ -222,7 +233,6 @@ final class ClientHandler: ChannelInboundHandler {
         context.write(wrapOutboundOut(.head(answer)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: content)))), promise: nil)
         let written = context.writeAndFlush(wrapOutboundOut(.end(nil)))
-        self.head = nil
         if !keepsAlive {
             let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
             written.whenComplete { _ in bound.value.close(promise: nil) }

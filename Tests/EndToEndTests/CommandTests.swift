@@ -124,6 +124,23 @@ import Testing
         }
     }
 
+    @Test func anotherUserIsRefusedEvenIfItReachesTheSocket() throws {
+        guard getuid() == 0 else { return }  // Only root can be somebody else.
+        try withTown { town in
+            try town.startDaemon()
+            let program = try town.readableProgram()
+            #expect(try Syscalls.status(of: FilePath(town.socket)).mode & 0o777 == 0o600)
+            for path in [town.directory, town.runtime] { #expect(chmod(path, 0o755) == 0) }
+            #expect(chmod(town.socket, 0o666) == 0)
+            let result = try Program.run(
+                ["/usr/bin/env", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", program, "status",
+                    "--socket", town.socket], environment: town.environment)
+            #expect(result.status == .exited(1))
+            #expect(text(result.errors).contains("another user"))
+            #expect(result.output.isEmpty)
+        }
+    }
+
     @Test func aClosedPipeEndsACommandQuietly() throws {
         try withTown { town in
             try town.startDaemon()
