@@ -241,6 +241,15 @@ struct AgentSettingsTests {
         #expect(!names.contains { $0.contains("ANTHROPIC_BASE_URL") })
     }
 
+    @Test func aProjectsSettingsThatCannotBeJudgedAreNotTrusted() throws {
+        // What one parser refuses another may take, and with it an endpoint.
+        try folder.write(".claude/settings.json", #"{"env":{"ANTHROPIC_BASE_URL":"x"},}"#)
+        #expect(AgentSettings.unsafeNames(directory: folder.path, given: nil).count == 1)
+        let padding = String(repeating: " ", count: ClaudeSettings.lengthMax)
+        try folder.write(".claude/settings.json", #"{"env":{"ANTHROPIC_BASE_URL":"x"}}"# + padding)
+        #expect(AgentSettings.unsafeNames(directory: folder.path, given: nil).count == 1)
+    }
+
     @Test func thePinWinsAndKeepsWhatWasGiven() throws {
         let settings = ClaudeSettings.pinned(
             base: ["hooks": ["x": 1], "env": ["A": "b", "ANTHROPIC_BASE_URL": "evil"]], baseURL: "https://api.example/")
