@@ -84,7 +84,11 @@ extension Controller {
         _ session: ConversationID?, _ folder: String, _ conversation: ConversationID?, _ time: Timestamp
     ) -> Lease? {
         let inFolder = leases.values.filter { $0.slug.matches(folder) }
-        if let session, let named = leases.values.first(where: { $0.conversation == session }) {
+        // Of two that have it the later one goes on with it: the end of the other is not known yet.
+        if let session,
+            let named = leases.values.filter({ $0.conversation == session })
+                .max(by: { ($0.since, $0.process.pid) < ($1.since, $1.process.pid) })
+        {
             return named.slug.matches(folder) && (conversation == nil || conversation == session) ? named : nil
         }
         return inFolder.count == 1 ? inFolder[0] : nil
