@@ -177,7 +177,7 @@ public struct ControlError: Error, Sendable, Equatable, CustomStringConvertible 
         case "busy": 409
         case "too_large": 413
         case "refused": 422
-        case "unavailable": 503
+        case "unavailable", "too_many_clients": 503
         default: 500
         }
     }

@@ -45,7 +45,7 @@ public final class Daemon {
 
     let notifier = Notifier()
     private var signals: SignalReceiver?
-    private var lock: LockFile?
+    var lock: LockFile?
     private var alarm: WallAlarm?
     var mailbox: Mailbox<ControlEvent>?
     var server: ControlServer?
@@ -95,7 +95,7 @@ public final class Daemon {
         do throws(SystemError) {
             loop = try EventLoop()
             try Syscalls.makeDirectories(configuration.paths.runtime)
-            let lockPath = configuration.paths.runtime.appending("gasclawd.lock")
+            let lockPath = LockFile.path(runtime: configuration.paths.runtime)
             guard let lock = try LockFile(lockPath) else {
                 let holder = LockFile.holder(of: lockPath).map { "pid \($0)" } ?? "another process"
                 throw SystemError(call: "lock", subject: holder, errno: .resourceBusy)
@@ -246,12 +246,13 @@ public final class Daemon {
             if transcripts?.hasNews == true { planOffsets() }
             answerReloadWaiters()
             publishState()
+            finishIfStopping()
         }
     }
 
     // MARK: - The end
 
-    private func stop(_ why: String) {
+    func stop(_ why: String) {
         guard !isStopping else { return }
         isStopping = true
         surroundings.isStopping = true
@@ -302,4 +303,9 @@ public final class Daemon {
         let bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &random) }
         return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
+}
+
+extension LockFile {
+    /// Whoever holds it serves the runtime directory.
+    static func path(runtime: FilePath) -> FilePath { runtime.appending("gasclawd.lock") }
 }

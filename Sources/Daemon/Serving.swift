@@ -49,15 +49,29 @@ extension Daemon {
         log.warning("the control socket is gone; it is made again", metadata: ["path": "\(socket.shown)"])
         do {
             try Syscalls.makeDirectories(configuration.paths.runtime)
+            guard try holdPlace() else { return stop("another gasclawd has taken our runtime directory") }
             let old = server
             server = nil
             // Its socket's folder may be gone, which it cannot clean up then.
             do { try old?.close() } catch { log.debug("the old socket: \(error)") }
             try listen()
+            // A directory that is gone says so only when nothing of it is open any more, and the lock in it was.
+            watcher?.audit()
         } catch {
             log.error("the control socket cannot be made again", metadata: ["error": "\(error)"])
             loop.schedule(after: .seconds(2)) { [unowned self] in restoreSocket() }
         }
+    }
+
+    /// Locks the runtime directory again if the lock's file went with the old one.
+    ///
+    /// - Returns: Whether it is ours.
+    private func holdPlace() throws(SystemError) -> Bool {
+        let path = LockFile.path(runtime: configuration.paths.runtime)
+        guard !Syscalls.exists(path) else { return true }
+        guard let new = try LockFile(path) else { return false }
+        lock = new
+        return true
     }
 
     func take(_ event: ControlEvent) {
@@ -99,9 +113,7 @@ extension Daemon {
             return call.reply(
                 .failure(ControlError(code: "bad_request", message: "there is no process \(request.pid)")))
         }
-        guard !isStopping else {
-            return call.reply(.failure(ControlError(code: "unavailable", message: "gasclawd is stopping")))
-        }
+        // Also while we stop: an agent that is on its way back must not be left without a key.
         calls[call.serial] = call
         handle(
             .leaseRequested(

@@ -30,6 +30,11 @@ public final class FileWatcher {
         init(_ spec: WatchSpec) { self.spec = spec }
     }
 
+    private struct HintedFile: Hashable {
+        let spec: String
+        let path: FilePath
+    }
+
     private let loop: EventLoop
     private let onReports: ([WatchReport]) -> Void
     private let onTrouble: () -> Void
@@ -41,7 +46,8 @@ public final class FileWatcher {
     private var users: [Int32: Set<String>] = [:]
     private var dirty: Set<String> = []
     private var hints: [WatchReport] = []
-    private var hinted: Set<WatchReport> = []
+    /// Where in `hints` a file of a spec is.
+    private var hinted: [HintedFile: Int] = [:]
     private var rereadAll = false
     private var overflowBackoff = Duration.zero
     private var overflowTimer: EventLoop.Timer?
@@ -72,6 +78,7 @@ public final class FileWatcher {
     /// Stops watching; nothing is reported any more.
     public func close() {
         for timer in [overflowTimer, calmTimer, pollTimer] { if let timer { loop.cancel(timer) } }
+        (overflowTimer, calmTimer, pollTimer) = (nil, nil, nil)
         if let registration { loop.cancel(registration) }
         registration = nil
         inotify = nil
@@ -175,6 +182,13 @@ public final class FileWatcher {
     }
 
     private func take(_ event: Inotify.Event, as role: Role, of state: State) {
+        // Another spec that uses the same watch may have asked for more.
+        guard !event.mask.isDisjoint(with: role.mask(state.spec.use)) else { return }
+        if event.name.isEmpty {
+            // The directory itself: its mode may have opened or closed it to us.
+            dirty.insert(state.spec.id)
+            return
+        }
         let isWrite = !event.mask.isDisjoint(with: [.modified, .closedAfterWriting])
         switch role {
         case .ancestor: break
@@ -218,7 +232,14 @@ public final class FileWatcher {
 
     private func hint(_ path: FilePath, exists: Bool, of state: State) {
         let report = WatchReport(spec: state.spec.id, path: path, exists: exists)
-        if hinted.insert(report).inserted { hints.append(report) }
+        let file = HintedFile(spec: report.spec, path: path)
+        if let position = hinted[file] {
+            // The last word counts.
+            hints[position] = report
+        } else {
+            hinted[file] = hints.count
+            hints.append(report)
+        }
     }
 
     /// Everything is looked at again; if the queue overflows time and again, with growing pauses, so that our own
@@ -256,18 +277,45 @@ public final class FileWatcher {
             for (path, leaf) in state.leaves where everything || before[path] != leaf {
                 hint(path, exists: leaf.status != nil, of: state)
             }
-            for path in before.keys where state.leaves[path] == nil { hint(path, exists: false, of: state) }
+            for path in before.keys where state.leaves[path] == nil {
+                hint(path, exists: mayExist(path), of: state)
+            }
         }
         updateFigures()
         guard !hints.isEmpty else { return }
         let reports = hints
         hints = []
-        hinted = []
+        hinted = [:]
+        for report in reports { refresh(report) }
         onReports(reports)
+    }
+
+    /// A walk that failed (no descriptors left, permission denied) found nothing, which does not mean that nothing is
+    /// there: only what certainly is gone is said to be.
+    private func mayExist(_ path: FilePath) -> Bool {
+        do throws(SystemError) {
+            _ = try Syscalls.status(of: path)
+            return true
+        } catch {
+            return ![.noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels].contains(error.errno)
+        }
+    }
+
+    /// What is being reported is no news to the next audit. Whoever reads the file does so after this, so a later
+    /// change is either in what is read or seen by the audit.
+    private func refresh(_ report: WatchReport) {
+        guard let state = states[report.spec], let leaf = state.leaves[report.path] else { return }
+        do throws(SystemError) {
+            let status = try Syscalls.status(of: report.path, followingLinks: leaf.isLink)
+            if leaf.isLink || status.kind != .link { state.leaves[report.path]?.status = status }
+        } catch {
+            // It is gone since; an event tells.
+        }
     }
 
     private func walk(_ state: State) {
         let before = Set(state.roles.keys)
+        var touched = before
         let wasPolled = state.polled
         var result = WalkResult()
         for attempt in 0..<4 {
@@ -275,6 +323,7 @@ public final class FileWatcher {
                 spec: state.spec, inotify: inotify,
                 watchesMax: watchesMax - users.count + before.count)
             result = walk.run()
+            touched.formUnion(result.roles.keys)
             if !result.isUnsettled { break }
             if attempt == 3 {
                 result.polled.append(PolledPath(path: state.spec.base, reason: "it is moved all the time"))
@@ -284,7 +333,7 @@ public final class FileWatcher {
         state.leaves = result.leaves
         state.polled = result.polled
         for watch in result.roles.keys { users[watch, default: []].insert(state.spec.id) }
-        release(before.subtracting(result.roles.keys), of: state.spec.id)
+        release(touched.subtracting(result.roles.keys), of: state.spec.id)
         if wasPolled != state.polled { onTrouble() }
         schedulePoll()
     }
@@ -292,7 +341,8 @@ public final class FileWatcher {
     private func release(_ watches: some Sequence<Int32>, of id: String) {
         for watch in watches {
             users[watch]?.remove(id)
-            if users[watch]?.isEmpty == true {
+            // Nobody's: also one of a walk that had to be made again.
+            if users[watch]?.isEmpty != false {
                 users[watch] = nil
                 inotify?.remove(watch)
             }

@@ -73,9 +73,17 @@ struct Walk {
                 try level(base, logical: spec.base, index: 0)
             }
         } catch {
-            note(error, at: spec.base)
+            noteUnlessMoved(error, at: spec.base)
         }
         return result
+    }
+
+    /// Something that was there a moment ago and is not any more, or is something else: look again at once.
+    private mutating func noteUnlessMoved(_ error: SystemError, at path: FilePath) {
+        switch error.errno {
+        case .noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels: result.isUnsettled = true
+        default: note(error, at: path)
+        }
     }
 
     // MARK: - The way to a directory
@@ -186,13 +194,12 @@ struct Walk {
                 leaf(directory, name, logical: path)
                 continue
             }
-            // Something that vanishes or is no directory is told by an event of the level, or matters not.
             do throws(SystemError) {
                 if let child = try self.directory(below: directory, names: [name]) {
                     try level(child, logical: path, index: index + 1)
                 }
             } catch {
-                note(error, at: path)
+                noteUnlessMoved(error, at: path)
             }
         }
     }
@@ -202,7 +209,11 @@ struct Walk {
             let target = try Syscalls.linkTarget(FilePath(bytes: name), at: directory.raw)
             var leaf = Leaf(status: nil, isLink: true)
             // The link's way: the folder of each hop is watched, and where it ends the file itself.
-            if countHop() { try follow(target, from: directory, logical: logical) }
+            do throws(SystemError) {
+                if countHop() { try follow(target, from: directory, logical: logical) }
+            } catch {
+                noteUnlessMoved(error, at: logical)
+            }
             do throws(SystemError) { leaf.status = try Syscalls.status(of: logical) } catch {}
             result.leaves[logical] = leaf
         } catch {

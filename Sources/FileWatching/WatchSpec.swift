@@ -17,7 +17,7 @@ public struct NamePattern: Hashable, Sendable {
     /// Every name that does not begin with a point. Kubernetes' `..data` and its timestamped folders are passed over:
     /// what they hold is reached through the links beside them.
     public static let visible = NamePattern(form: .visible, prefix: [], suffix: [])
-    /// Names that begin and end so and have at least one byte between, none of them a leading point.
+    /// Names that begin and end so, whatever is between; none that begins with a point.
     public static func affix(_ prefix: String = "", _ suffix: String) -> NamePattern {
         NamePattern(form: .affix, prefix: Array(prefix.utf8), suffix: Array(suffix.utf8))
     }

@@ -44,6 +44,11 @@ public final class Command {
     private var timedOut = false
     private var completion: ((CommandResult) -> Void)?
 
+    /// A pipe's usual capacity (pipe(7)), in bytes.
+    private static let bufferSize = 64 << 10
+    /// What a pipe holds at most unless root made it larger (/proc/sys/fs/pipe-max-size), in bytes.
+    private static let pipeMax = 1 << 20
+
     private final class Pipe {
         let descriptor: Descriptor
         var watch: EventLoop.Watch?
@@ -66,11 +71,17 @@ public final class Command {
         let command = try Command(
             arguments, environment: environment, directory: directory, outputMax: outputMax, loop: loop)
         command.completion = completion
-        // The closures below keep the command alive until it is done.
-        for pipe in command.pipes {
-            pipe.watch = try loop.watch(pipe.descriptor.raw, for: .reading) { command.drain(pipe) }
+        do throws(SystemError) {
+            // The closures below keep the command alive until it is done.
+            for pipe in command.pipes {
+                pipe.watch = try loop.watch(pipe.descriptor.raw, for: .reading) { command.drain(pipe) }
+            }
+            command.watch = try loop.watch(command.pidfd.raw, for: .reading) { command.reap() }
+        } catch {
+            command.stopWatching()
+            Self.discard(command.identity.pid)
+            throw error
         }
-        command.watch = try loop.watch(command.pidfd.raw, for: .reading) { command.reap() }
         command.timer = loop.schedule(after: timeout) {
             command.timer = nil
             command.timedOut = true
@@ -108,7 +119,12 @@ public final class Command {
         }
         // Our unreaped child keeps its number, so the descriptor cannot be another process's.
         let child = pid
-        pidfd = Descriptor(owning: try Syscalls.check("pidfd_open") { gcl_pidfd_open(child) })
+        do throws(SystemError) {
+            pidfd = Descriptor(owning: try Syscalls.check("pidfd_open") { gcl_pidfd_open(child) })
+        } catch {
+            Self.discard(child)
+            throw error
+        }
         identity =
             ProcessTable.status(of: pid)?.identity ?? ProcessIdentity(pid: pid, startTime: 0)
         pipes = [Pipe(outRead), Pipe(errRead)]
@@ -122,37 +138,55 @@ public final class Command {
         return (ends[0], ends[1])
     }
 
-    private func drain(_ pipe: Pipe) {
-        var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        while true {
-            let count = buffer.withUnsafeMutableBytes { bytes -> Int? in
-                // An error of a pipe's reading end cannot be mended; it counts as its end.
-                do throws(SystemError) { return try Syscalls.read(pipe.descriptor.raw, into: bytes) } catch { return 0 }
-            }
-            guard let count else { return }
-            if count == 0 {
-                if let watch = pipe.watch { loop.cancel(watch) }
-                pipe.watch = nil
-                return
-            }
-            pipe.bytes.append(contentsOf: buffer.prefix(min(count, outputMax - pipe.bytes.count)))
+    /// Ends a child that has just begun and that nobody would ever learn the end of.
+    private static func discard(_ child: Int32) {
+        // Unreaped, so the number is still its own. KILL cannot be put off: the wait is short.
+        kill(child, SIGKILL)
+        while waitpid(child, nil, 0) < 0 && errno == EINTR {}
+    }
+
+    /// Takes what is in a pipe, one buffer a call: a command that writes without end must not hold the loop.
+    ///
+    /// - Returns: How many bytes there were; nil if there are none now or will be none any more.
+    @discardableResult
+    private func drain(_ pipe: Pipe) -> Int? {
+        var buffer = [UInt8](repeating: 0, count: Self.bufferSize)
+        let count = buffer.withUnsafeMutableBytes { bytes -> Int? in
+            // An error of a pipe's reading end cannot be mended; it counts as its end.
+            do throws(SystemError) { return try Syscalls.read(pipe.descriptor.raw, into: bytes) } catch { return 0 }
         }
+        guard let count else { return nil }
+        if count == 0 {
+            if let watch = pipe.watch { loop.cancel(watch) }
+            pipe.watch = nil
+            return nil
+        }
+        pipe.bytes.append(contentsOf: buffer.prefix(min(count, outputMax - pipe.bytes.count)))
+        return count
+    }
+
+    private func stopWatching() {
+        for pipe in pipes {
+            if let watch = pipe.watch { loop.cancel(watch) }
+            pipe.watch = nil
+        }
+        if let watch { loop.cancel(watch) }
+        watch = nil
+        if let timer { loop.cancel(timer) }
+        timer = nil
     }
 
     private func reap() {
         var code: Int32 = 0
         var status: Int32 = 0
         guard gcl_reap(pidfd.raw, &code, &status) == 1 else { return }
-        if let watch { loop.cancel(watch) }
-        watch = nil
-        if let timer { loop.cancel(timer) }
-        timer = nil
-        // A descendant may keep a pipe open for ever; what the command itself wrote is in it by now.
+        // A descendant may keep a pipe open and write to it for ever; what the command itself wrote is in it by now,
+        // so it is among the bytes that a pipe holds.
         for pipe in pipes {
-            drain(pipe)
-            if let watch = pipe.watch { loop.cancel(watch) }
-            pipe.watch = nil
+            var left = Self.pipeMax
+            while left > 0, let count = drain(pipe) { left -= count }
         }
+        stopWatching()
         let result = CommandResult(
             status: code == CLD_EXITED ? .exited(status) : .signalled(status), output: pipes[0].bytes,
             errors: pipes[1].bytes, timedOut: timedOut)

@@ -167,8 +167,9 @@ public final class Mailbox<Message: Sendable>: Sendable {
             owning: try Syscalls.check("eventfd") {
                 eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
             })
-        _ = try loop.watch(wake.raw, for: .reading) { [unowned self] in
-            for message in drain() { handler(message) }
+        // Weak, for it may be dropped, on any thread, after the kernel said that it is ready.
+        _ = try loop.watch(wake.raw, for: .reading) { [weak self] in
+            for message in self?.drain() ?? [] { handler(message) }
         }
     }
 

@@ -51,8 +51,8 @@ public enum RegularFile {
         let status = try attempt { () throws(SystemError) in try Syscalls.status(of: descriptor) }
         guard status.kind == .regular else { throw .notRegular }
         guard status.size <= Int64(limit) else { throw .tooLarge(limit: limit) }
-        // One byte more than the size tells whether the file grew while it was read. Files of proc(5) say 0.
-        var bytes = [UInt8](repeating: 0, count: max(Int(status.size) + 1, min(limit + 1, 4096)))
+        // One byte more than the size tells whether the file grew while it was read. Those of /proc say size 0.
+        var bytes = [UInt8](repeating: 0, count: min(limit + 1, max(Int(status.size) + 1, 4096)))
         var count = 0
         while true {
             if count == bytes.count {
@@ -110,7 +110,9 @@ public enum AtomicFile {
     /// Changes a file of another program without losing what that program writes meanwhile.
     ///
     /// The new file is exchanged with the old one in one step (RENAME_EXCHANGE), and what came out is compared with
-    /// what was read: if somebody wrote in between, their text is the new base and the change is made again.
+    /// what was read: if somebody wrote in between, their text goes back at once, and the change is made to it.
+    /// The other program has to write as we do, by renaming; what it writes into a file that it holds open is its own
+    /// and lost with it.
     ///
     /// - Parameters:
     ///   - limit: The largest size taken, in bytes.
@@ -145,12 +147,50 @@ public enum AtomicFile {
                 base = nil
                 continue
             }
-            let replaced = try present(temporary, limit: limit)
-            discard(temporary)
-            if replaced == base { return true }
-            base = replaced
+            do {
+                if try present(temporary, limit: limit) == base {
+                    discard(temporary)
+                    return true
+                }
+            } catch {
+                // Theirs, and nothing that we can read: it is not ours to replace.
+                try putBack(temporary, target, ours: new, limit: limit)
+                throw error
+            }
+            try putBack(temporary, target, ours: new, limit: limit)
+            base = try present(target, limit: limit)
         }
         throw SystemError(call: "merge", subject: path.shown, errno: .resourceTemporarilyUnavailable)
+    }
+
+    /// Gives a name back to the file that was exchanged away from it, or to one that came since.
+    private static func putBack(_ theirs: FilePath, _ target: FilePath, ours: [UInt8], limit: Int) throws(SystemError) {
+        // What the name should hold now: ours, then what was put back.
+        var expected: [UInt8]? = ours
+        for _ in 0..<64 {
+            let old = content(theirs, limit: limit)
+            do throws(SystemError) {
+                try Syscalls.exchange(theirs, target)
+            } catch {
+                // Somebody removed the file; what was there before is older than that.
+                discard(theirs)
+                guard error.errno == .noSuchFileOrDirectory else { throw error }
+                return
+            }
+            let out = content(theirs, limit: limit)
+            if out == expected {
+                discard(theirs)
+                return
+            }
+            // They wrote once more in between: that is the newest, and goes back in turn.
+            expected = old
+        }
+        throw SystemError(call: "merge", subject: target.shown, errno: .resourceTemporarilyUnavailable)
+    }
+
+    /// For a comparison only; nil for what cannot be read.
+    private static func content(_ path: FilePath, limit: Int) -> [UInt8]? {
+        do throws(FileReadError) { return try RegularFile.read(path, limit: limit).bytes } catch { return nil }
     }
 
     private static func present(_ path: FilePath, limit: Int) throws -> [UInt8]? {
@@ -175,9 +215,10 @@ public enum AtomicFile {
     private static func write(
         _ bytes: [UInt8], beside target: FilePath, mode: UInt32, durable: Bool
     ) throws(SystemError) -> FilePath {
-        let name = target.lastComponent?.string ?? "file"
+        // Only the beginning of the name: with ours it must not be longer than the 255 bytes that a name may have.
         let random = String(UInt32.random(in: .min ... .max), radix: 36)
-        let temporary = target.removingLastComponent().appending(".\(name).gasclawd-\(getpid())-\(random)")
+        let name = [UInt8(ascii: ".")] + target.lastName.prefix(200) + Array(".gasclawd-\(getpid())-\(random)".utf8)
+        let temporary = target.directory.entry(name)
         let file = try Syscalls.open(temporary, flags: O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode: mode)
         do throws(SystemError) {
             try Syscalls.setMode(file.raw, mode)
@@ -191,7 +232,7 @@ public enum AtomicFile {
     }
 
     private static func synchronizeDirectory(of path: FilePath) throws(SystemError) {
-        let directory = try Syscalls.open(path.removingLastComponent(), flags: O_RDONLY | O_DIRECTORY)
+        let directory = try Syscalls.open(path.directory, flags: O_RDONLY | O_DIRECTORY)
         try Syscalls.synchronize(directory.raw)
     }
 

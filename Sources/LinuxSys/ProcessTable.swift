@@ -60,19 +60,32 @@ public enum ProcessTable {
     }
 
     /// The process, its descendants, and whatever else lives in the session that it leads: what has to end with it.
-    public static func tree(of root: ProcessIdentity) -> [ProcessStatus] {
+    public static func tree(of root: ProcessIdentity) -> [ProcessStatus] { tree(of: [root]) }
+
+    /// The same for several processes, of which some may have ended: what they left in their sessions still belongs
+    /// to them.
+    static func tree(of roots: Set<ProcessIdentity>) -> [ProcessStatus] {
         let processes = all().compactMap(status(of:))
+        let now = Dictionary(processes.map { ($0.identity.pid, $0.identity) }) { first, _ in first }
         var members: Set<Int32> = []
-        if processes.contains(where: { $0.identity == root }) { members.insert(root.pid) }
+        // The kernel gives no number again while a session has it; where one is another process's now, the session
+        // of the first ended long ago.
+        var sessions: [Int32: UInt64] = [:]
+        for root in roots where now[root.pid] == nil || now[root.pid] == root {
+            sessions[root.pid] = root.startTime
+            if now[root.pid] == root { members.insert(root.pid) }
+        }
         var grew = true
         while grew {
             grew = false
-            for process in processes
-            where !members.contains(process.identity.pid)
-                && (members.contains(process.parent)
-                    || (process.session == root.pid && process.identity.startTime >= root.startTime))
-            {
+            for process in processes where !members.contains(process.identity.pid) {
+                let isInSession = sessions[process.session].map { process.identity.startTime >= $0 } ?? false
+                guard isInSession || members.contains(process.parent) else { continue }
                 members.insert(process.identity.pid)
+                // It may have gone into a session of its own, and others with it.
+                if process.session == process.identity.pid {
+                    sessions[process.session] = process.identity.startTime
+                }
                 grew = true
             }
         }

@@ -21,7 +21,9 @@ public final class SignalReceiver {
             owning: try Syscalls.check("signalfd") {
                 signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
             })
-        _ = try loop.watch(descriptor.raw, for: .reading) { [unowned self] in
+        // Weak, for an earlier handler of the same turn may drop it.
+        _ = try loop.watch(descriptor.raw, for: .reading) { [weak self] in
+            guard let self else { return }
             var info = signalfd_siginfo()
             while withUnsafeMutableBytes(
                 of: &info, { Glibc.read(descriptor.raw, $0.baseAddress, $0.count) == $0.count })

@@ -37,6 +37,12 @@ extension FilePath {
         return Array(name)
     }
 
+    /// The directory that it is in; the working directory for a mere name.
+    var directory: FilePath {
+        let directory = removingLastComponent()
+        return directory.isEmpty ? "." : directory
+    }
+
     /// The path of an entry of this directory.
     public func entry(_ name: [UInt8]) -> FilePath { FilePath(bytes: bytes + [UInt8(ascii: "/")] + name) }
 
@@ -57,42 +63,27 @@ public func shownText(_ bytes: some Collection<UInt8>) -> String {
 }
 
 private func shownText(of start: UnsafeRawPointer, count: Int) -> String {
-    let bytes = Array(UnsafeRawBufferPointer(start: start, count: count))
+    let bytes = UnsafeRawBufferPointer(start: start, count: count)
     var text = ""
-    var decoder = UTF8()
+    var parser = Unicode.UTF8.ForwardParser()
     var iterator = bytes.makeIterator()
-    // A valid text, the usual case, is taken as it is but for its control characters.
-    if let valid = String(validating: bytes, as: UTF8.self) {
-        for scalar in valid.unicodeScalars {
-            if scalar.properties.generalCategory == .control || isBidiControl(scalar) {
-                for byte in String(scalar).utf8 { text += escaped(byte) }
-            } else {
-                text.unicodeScalars.append(scalar)
-            }
-        }
-        return text
-    }
     var position = 0
-    scan: while true {
-        switch decoder.decode(&iterator) {
-        case .emptyInput: break scan
-        case .scalarValue(let scalar):
-            let length = String(scalar).utf8.count
+    while true {
+        switch parser.parseScalar(from: &iterator) {
+        case .emptyInput: return text
+        case .valid(let encoded):
+            let scalar = Unicode.UTF8.decode(encoded)
             if scalar.properties.generalCategory == .control || isBidiControl(scalar) {
-                for byte in String(scalar).utf8 { text += escaped(byte) }
+                for byte in encoded { text += escaped(byte) }
             } else {
                 text.unicodeScalars.append(scalar)
             }
+            position += encoded.count
+        case .error(let length):
+            for byte in bytes[position..<(position + length)] { text += escaped(byte) }
             position += length
-        case .error:
-            text += escaped(bytes[position])
-            position += 1
-            // The decoder may have swallowed more than the bad byte: begin anew behind it.
-            decoder = UTF8()
-            iterator = Array(bytes[position...]).makeIterator()
         }
     }
-    return text
 }
 
 /// Characters that reorder what a terminal shows (Unicode TR 9, "Trojan Source").

@@ -8,15 +8,15 @@ import SystemPackage
 public struct UnixSocket: ~Copyable {
     private let descriptor: Descriptor
 
-    /// Connects; a peer that does not accept is an error, not a wait.
+    /// Connects. A peer that takes nothing in is an error after at most a second, here and in `send`.
     ///
-    /// - Throws: ENOENT or ECONNREFUSED where nobody listens.
+    /// - Throws: ENOENT or ECONNREFUSED where nobody listens, EAGAIN where too many wait already.
     public init(connectingTo path: FilePath) throws(SystemError) { descriptor = try Self.connect(path) }
 
     private static func connect(_ path: FilePath) throws(SystemError) -> Descriptor {
         // An address holds 107 bytes; a longer path is reached through its directory's descriptor.
         let directory = try Syscalls.open(
-            path.removingLastComponent(), flags: Syscalls.pathOnly | O_DIRECTORY)
+            path.directory, flags: Syscalls.pathOnly | O_DIRECTORY)
         let short = Array("/proc/self/fd/\(directory.raw)/".utf8) + path.lastName
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -27,6 +27,11 @@ public struct UnixSocket: ~Copyable {
         let type = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let connection = Descriptor(owning: try Syscalls.check("socket") { socket(AF_UNIX, type, 0) })
         let raw = connection.raw
+        // Without it connect(2) waits for ever behind a listener whose backlog is full (unix(7), socket(7)).
+        var patience = timeval(tv_sec: 1, tv_usec: 0)
+        _ = try Syscalls.check("setsockopt") {
+            setsockopt(raw, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        }
         _ = try Syscalls.check("connect", path) {
             withUnsafePointer(to: &address) { pointer in
                 pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {

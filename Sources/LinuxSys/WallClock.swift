@@ -25,13 +25,16 @@ public final class WallAlarm {
             owning: try Syscalls.check("timerfd_create") {
                 timerfd_create(CLOCK_REALTIME, Int32(TFD_CLOEXEC | TFD_NONBLOCK))
             })
-        _ = try loop.watch(clock.raw, for: .reading) { [unowned self] in
+        // Weak, for an earlier handler of the same turn may drop it.
+        _ = try loop.watch(clock.raw, for: .reading) { [weak self] in
+            guard let self else { return }
             var expirations: UInt64 = 0
             withUnsafeMutableBytes(of: &expirations) { buffer in
                 // ECANCELED says that the clock was set; either way the owner looks at the time anew.
                 _ = Glibc.read(clock.raw, buffer.baseAddress, buffer.count)
             }
-            armedAt = nil
+            // After a jump of the clock the kernel's timer still runs.
+            set(nil)
             handler()
         }
     }

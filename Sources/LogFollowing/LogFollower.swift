@@ -38,50 +38,73 @@ public enum StartPosition: Sendable {
 /// calls ``read(budget:line:)`` when something may have changed and again while it says that more is there.
 public final class LogFollower {
     public let path: FilePath
-    private var start: StartPosition?
+    private var start: StartPosition
     private var current: Source?
     /// Files that the name led to before; they are read until they have been quiet for a while.
     private var retired: [Source] = []
     /// Lines longer than ``lineMax``, passed over.
     public private(set) var skippedLines = 0
+    private let now: () -> Int64
 
     /// The longest line taken, in bytes, without its end (contract G).
     public static let lineMax = 64 << 10
     /// How much of a file is read again at most where a checkpoint does not fit, in bytes.
     static let window: Int64 = 256 << 10
-    /// A file that the name left is given up after this time without a new line.
+    /// How much is read at a time, in bytes; more than a line may be long, so that each piece leads on.
+    private static let pieceMax: Int64 = 256 << 10
+    /// A file that the name left is given up after this time without a new byte.
     static let quietTime = Duration.seconds(5)
+
+    /// A place in a file, and what stands before it.
+    private struct Position {
+        var offset: Int64 = 0
+        var marker: [UInt8] = []
+    }
 
     private final class Source {
         let descriptor: Descriptor
         let identity: FileIdentity
-        var offset: Int64
-        var marker: [UInt8] = []
-        /// Bytes behind the offset that have no line end yet are read again later, but if they are longer than a
-        /// line may be, they are passed over as they come.
-        var isSkipping = false
-        var lastGrowth = EventLoop.now
+        /// What is before it is done with.
+        var position = Position()
+        /// The beginning of a line that is longer than a line may be, while it is passed over.
+        var skippedFrom: Position?
+        var sizeSeen: Int64 = 0
+        var lastGrowth: Int64
 
-        init(_ descriptor: consuming Descriptor, identity: FileIdentity, offset: Int64) {
+        init(_ descriptor: consuming Descriptor, identity: FileIdentity, now: Int64) {
             self.descriptor = descriptor
             self.identity = identity
-            self.offset = offset
+            lastGrowth = now
+        }
+
+        func move(to position: Position) {
+            self.position = position
+            skippedFrom = nil
         }
     }
 
-    public init(_ path: FilePath, from start: StartPosition) {
+    public convenience init(_ path: FilePath, from start: StartPosition) {
+        self.init(path, from: start, now: { EventLoop.now })
+    }
+
+    /// - Parameter now: The monotonic clock, in nanoseconds.
+    init(_ path: FilePath, from start: StartPosition, now: @escaping () -> Int64) {
         self.path = path
         self.start = start
+        self.now = now
     }
 
     /// How far the file has been read, nil before it was opened.
     public var checkpoint: Checkpoint? {
-        current.map { Checkpoint(file: $0.identity, offset: $0.offset, marker: $0.marker) }
+        current.map { source in
+            let position = source.skippedFrom ?? source.position
+            return Checkpoint(file: source.identity, offset: position.offset, marker: position.marker)
+        }
     }
 
     /// Until when a file that the name left still has to be read, in time from now; nil if there is none.
     public var nextDeadline: Duration? {
-        retired.map { Self.quietTime - .nanoseconds(EventLoop.now - $0.lastGrowth) }.min()
+        retired.map { max(.zero, Self.quietTime - .nanoseconds(now() - $0.lastGrowth)) }.min()
     }
 
     /// Reads new lines.
@@ -90,41 +113,68 @@ public final class LogFollower {
     ///   - budget: About how many bytes may be read in this call.
     ///   - line: Called with each whole line, without its end.
     /// - Returns: Whether more can be read at once.
-    /// - Throws: What reading failed with; the position is kept. A file that is not there is no error.
+    /// - Throws: What reading failed with; the position is kept, and what else can be read was read. A file that is
+    ///   not there is no error.
     public func read(budget: Int = 1 << 20, line: (ArraySlice<UInt8>) -> Void) throws(FileReadError) -> Bool {
         var budget = budget
-        for source in retired { try read(source, &budget, line) }
-        retired.removeAll { EventLoop.now - $0.lastGrowth > Self.quietTime.nanoseconds }
-        try reopenIfReplaced()
-        if let current { try read(current, &budget, line) }
+        var problem: FileReadError?
+        func attempt(_ body: () throws(FileReadError) -> Void) {
+            do throws(FileReadError) { try body() } catch { problem = problem ?? error }
+        }
+        // The deadline is looked at first: what was written until then is still read.
+        let isQuiet = retired.map { now() - $0.lastGrowth >= Self.quietTime.nanoseconds }
+        for source in retired { attempt { () throws(FileReadError) in try read(source, &budget, line) } }
+        retired = zip(retired, isQuiet).compactMap { source, isQuiet in
+            isQuiet && now() - source.lastGrowth >= Self.quietTime.nanoseconds ? nil : source
+        }
+        let before = current
+        attempt(reopenIfReplaced)
+        // What stands in the file that the name just left comes before what stands in the new one.
+        if let before, before !== current {
+            attempt { () throws(FileReadError) in try read(before, &budget, line) }
+        }
+        if let current { attempt { () throws(FileReadError) in try read(current, &budget, line) } }
+        if let problem { throw problem }
         return budget <= 0
     }
 
     // MARK: - Which file it is
 
     private func reopenIfReplaced() throws(FileReadError) {
-        do throws(SystemError) {
-            let named = try Syscalls.status(of: path)
-            if let current, named.identity == current.identity { return }
-            guard named.kind == .regular else { throw FollowProblem.notRegular }
-        } catch {
-            switch error.errno {
-            case .noSuchFileOrDirectory, .notDirectory:
-                // Renamed and not yet made again, or removed: what is open is still read.
-                if let current { retired.append(current) }
-                current = nil
-                // What comes under the name after this is a new file.
-                start = .beginning
-                return
-            case FollowProblem.notRegular.errno: throw .notRegular
-            default: throw .system(error)
-            }
+        let named: FileStatus
+        do throws(SystemError) { named = try Syscalls.status(of: path) } catch {
+            guard error.errno == .noSuchFileOrDirectory || error.errno == .notDirectory else { throw .system(error) }
+            // Renamed and not yet made again, or removed: what is open is still read.
+            retire()
+            // What comes under the name after this is new. (What a checkpoint fits is not.)
+            if case .end = start { start = .beginning }
+            return
         }
-        guard let (source, size) = try open() else { return }
-        if let current { retired.append(current) }
-        current = nil
+        if named.identity == current?.identity { return }
+        guard named.kind == .regular else {
+            retire()
+            throw .notRegular
+        }
+        guard let (source, size) = try open(), source.identity != current?.identity else { return }
+        if let known = retired.firstIndex(where: { $0.identity == source.identity }) {
+            // Renamed away and back: it goes on where it was.
+            let known = retired.remove(at: known)
+            retire()
+            current = known
+            return
+        }
         try position(source, size: size)
+        retire()
         current = source
+        start = .beginning
+    }
+
+    private func retire() {
+        guard let current else { return }
+        // However long it was quiet before: a writer that has it open may write its last lines now.
+        current.lastGrowth = now()
+        retired.append(current)
+        self.current = nil
     }
 
     private func open() throws(FileReadError) -> (Source, size: Int64)? {
@@ -132,7 +182,7 @@ public final class LogFollower {
             let descriptor = try Syscalls.open(path, flags: O_RDONLY | O_NONBLOCK | O_NOCTTY)
             let status = try Syscalls.status(of: descriptor.raw)
             guard status.kind == .regular else { return nil }
-            return (Source(descriptor, identity: status.identity, offset: 0), status.size)
+            return (Source(descriptor, identity: status.identity, now: now()), status.size)
         } catch {
             // Gone again since it was looked at: the next event tells.
             if error.errno == .noSuchFileOrDirectory { return nil }
@@ -141,41 +191,49 @@ public final class LogFollower {
     }
 
     private func position(_ source: Source, size: Int64) throws(FileReadError) {
-        defer { start = .beginning }
-        switch start ?? .beginning {
+        switch start {
         case .beginning: break
-        case .end: try moveBehindLineEnd(source, from: max(0, size - Self.window), upTo: size)
+        case .end: try moveBehindLineEnd(source, from: max(0, size - Self.window), upTo: size, isFirst: false)
         case .resume(let checkpoint):
-            source.offset = checkpoint.offset
-            source.marker = checkpoint.marker
-            if checkpoint.file == source.identity, checkpoint.offset <= size, try markerFits(source) { return }
-            source.marker = []
-            source.offset = 0
-            let from = max(0, size - Self.window)
-            if from > 0 { try moveBehindLineEnd(source, from: from, upTo: from + Self.window, isFirst: true) }
+            let place = Position(offset: checkpoint.offset, marker: checkpoint.marker)
+            if checkpoint.file == source.identity, checkpoint.offset <= size, try fits(place, in: source) {
+                source.move(to: place)
+            } else {
+                try moveToWindow(source, size: size)
+            }
         }
     }
 
-    /// Sets the offset behind the first or last line end in a stretch of the file; where there is none, to its start
-    /// or end. The middle of a line is never taken for its beginning.
+    /// Goes to the first line that begins in the window before the end.
+    private func moveToWindow(_ source: Source, size: Int64) throws(FileReadError) {
+        source.move(to: Position())
+        if size > Self.window {
+            try moveBehindLineEnd(source, from: size - Self.window, upTo: size, isFirst: true)
+        }
+    }
+
+    /// Goes behind the first or last line end in a stretch of the file; where there is none, to its end, inside a line
+    /// that is passed over. The middle of a line is never taken for its beginning.
     private func moveBehindLineEnd(
-        _ source: Source, from: Int64, upTo end: Int64, isFirst: Bool = false
+        _ source: Source, from: Int64, upTo end: Int64, isFirst: Bool
     ) throws(FileReadError) {
         let bytes = try bytes(of: source, at: from, count: Int(end - from))
         let found = isFirst ? bytes.firstIndex(of: 10) : bytes.lastIndex(of: 10)
-        source.offset = from + Int64(found.map { $0 + 1 } ?? (isFirst ? bytes.count : (from == 0 ? 0 : bytes.count)))
-        try remember(source)
+        guard found != nil || from > 0 else { return source.move(to: Position()) }
+        let used = found.map { $0 + 1 } ?? bytes.count
+        let place = Position(
+            offset: from + Int64(used), marker: Array(bytes[..<used].suffix(Checkpoint.markerLength)))
+        source.move(to: place)
+        if found == nil {
+            skippedLines += 1
+            source.skippedFrom = place
+        }
     }
 
-    private func markerFits(_ source: Source) throws(FileReadError) -> Bool {
-        let count = source.marker.count
-        guard Int64(count) <= source.offset else { return false }
-        return try bytes(of: source, at: source.offset - Int64(count), count: count) == source.marker
-    }
-
-    private func remember(_ source: Source) throws(FileReadError) {
-        let count = min(source.offset, Int64(Checkpoint.markerLength))
-        source.marker = try bytes(of: source, at: source.offset - count, count: Int(count))
+    private func fits(_ place: Position, in source: Source) throws(FileReadError) -> Bool {
+        let count = place.marker.count
+        guard place.offset >= Int64(count) else { return false }
+        return try bytes(of: source, at: place.offset - Int64(count), count: count) == place.marker
     }
 
     // MARK: - Reading
@@ -183,69 +241,75 @@ public final class LogFollower {
     private func read(
         _ source: Source, _ budget: inout Int, _ line: (ArraySlice<UInt8>) -> Void
     ) throws(FileReadError) {
-        var size: Int64
-        do throws(SystemError) { size = try Syscalls.status(of: source.descriptor.raw).size } catch {
-            throw .system(error)
-        }
-        guard size != source.offset || size == 0 else { return }
-        if size < source.offset {
-            // Truncated in place (copytruncate): what is there now is new.
-            source.offset = 0
-            source.marker = []
-            source.isSkipping = false
-        } else if try !markerFits(source) {
-            // Truncated, and regrown beyond the old offset before it was seen: begin at the window, see `resume`.
-            source.offset = 0
-            source.marker = []
-            let from = max(0, size - Self.window)
-            if from > 0 { try moveBehindLineEnd(source, from: from, upTo: size, isFirst: true) }
-        }
-        while source.offset < size && budget > 0 {
-            let bytes = try bytes(
-                of: source, at: source.offset, count: Int(min(size - source.offset, Int64(256 << 10))))
-            guard !bytes.isEmpty else { break }
-            source.lastGrowth = EventLoop.now
-            budget -= bytes.count
-            let used = take(bytes, of: source, line)
-            source.offset += Int64(used)
-            if used > 0 { try remember(source) } else { break }
-            // The file may have grown meanwhile.
-            if source.offset == size {
-                do throws(SystemError) { size = try Syscalls.status(of: source.descriptor.raw).size } catch {
-                    throw .system(error)
-                }
+        while budget > 0 {
+            let size = try size(of: source)
+            if size != source.sizeSeen {
+                source.sizeSeen = size
+                source.lastGrowth = now()
             }
+            if size < source.position.offset {
+                // Truncated in place (copytruncate): what is there now is new.
+                source.move(to: Position())
+            }
+            // The marker is read along with what is new: they belong together, whatever happens meanwhile.
+            let lead = source.position.marker.count
+            let piece = try bytes(
+                of: source, at: source.position.offset - Int64(lead),
+                count: lead + Int(min(size - source.position.offset, Self.pieceMax)))
+            guard piece.prefix(lead) == source.position.marker[...] else {
+                // Truncated, and regrown to the old offset or beyond before it was seen: as in `resume`.
+                budget -= 1
+                try moveToWindow(source, size: try self.size(of: source))
+                continue
+            }
+            let used = take(piece, from: lead, of: source, line)
+            guard used > 0 else { return }
+            budget -= used
         }
     }
 
-    /// Gives the whole lines of a piece that begins at a line's beginning (or inside a line that is passed over).
+    /// Gives the whole lines of a piece that begins, behind its marker, at a line's beginning or inside a line that is
+    /// passed over, and moves behind them.
     ///
-    /// - Returns: How many of the bytes are done with.
-    private func take(_ bytes: [UInt8], of source: Source, _ line: (ArraySlice<UInt8>) -> Void) -> Int {
-        var position = 0
-        bytes.withUnsafeBufferPointer { buffer in
+    /// - Returns: How many bytes are done with.
+    private func take(
+        _ piece: [UInt8], from lead: Int, of source: Source, _ line: (ArraySlice<UInt8>) -> Void
+    ) -> Int {
+        let origin = source.position.offset - Int64(lead)
+        func place(_ index: Int) -> Position {
+            Position(offset: origin + Int64(index), marker: Array(piece[..<index].suffix(Checkpoint.markerLength)))
+        }
+        var position = lead
+        piece.withUnsafeBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return }
             while position < buffer.count,
                 let found = memchr(start + position, 10, buffer.count - position)
             {
                 let end = UnsafeRawPointer(start).distance(to: UnsafeRawPointer(found))
-                if source.isSkipping {
-                    source.isSkipping = false
+                if source.skippedFrom != nil {
+                    source.skippedFrom = nil
                 } else if end - position > Self.lineMax {
                     skippedLines += 1
                 } else {
-                    line(bytes[position..<end])
+                    line(piece[position..<end])
                 }
                 position = end + 1
             }
         }
-        if source.isSkipping { return bytes.count }
-        if bytes.count - position > Self.lineMax {
+        // A line's beginning without its end is read again with its end, unless it is longer than a line may be.
+        if source.skippedFrom == nil, piece.count - position > Self.lineMax {
             skippedLines += 1
-            source.isSkipping = true
-            return bytes.count
+            source.skippedFrom = place(position)
         }
-        return position
+        if source.skippedFrom != nil { position = piece.count }
+        if position > lead { source.position = place(position) }
+        return position - lead
+    }
+
+    private func size(of source: Source) throws(FileReadError) -> Int64 {
+        do throws(SystemError) { return try Syscalls.status(of: source.descriptor.raw).size } catch {
+            throw .system(error)
+        }
     }
 
     private func bytes(of source: Source, at offset: Int64, count: Int) throws(FileReadError) -> [UInt8] {
@@ -271,10 +335,6 @@ public final class LogFollower {
             throw .system(error)
         }
     }
-}
-
-private enum FollowProblem {
-    static let notRegular = SystemError(call: "open", errno: .invalidArgument)
 }
 
 extension Duration {
