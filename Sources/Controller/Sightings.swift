@@ -171,7 +171,7 @@ extension Controller {
         // A row that names a living agent of another folder is forged.
         if let session = failure.session, leases.values.contains(where: { $0.conversation == session }) { return nil }
         guard let directory = failure.directory, ProjectSlug(directory: directory).matches(folder),
-            isInTown(directory), !leases.values.contains(where: { $0.slug.matches(folder) }), let active = pool.active
+            isInTown(directory), let active = pool.active
         else { return nil }
         return Owner(key: active, since: activatedAt, lease: nil)
     }
@@ -191,7 +191,8 @@ extension Controller {
         guard !changes.isEmpty else { return false }
         lastEffect[lease?.session ?? "(active)"] = now
         if lastEffect.count > 4096 { lastEffect = lastEffect.filter { now - $0.value < Self.sessionLimit } }
-        if pool.active != former {
+        // Beyond the limit nobody was moved: that must not put off its end.
+        if pool.active != former, !wasLimited {
             rotations.removeAll { now - $0 >= Self.rotationsWindow }
             rotations.append(now)
         }
