@@ -85,6 +85,9 @@ let package = Package(
                 ], swiftSettings: strict),
             .executableTarget(
                 name: "townsim", dependencies: ["JSON", "LinuxSys", "Secrets", system], swiftSettings: strict),
+            .executableTarget(
+                name: "Benchmarks", dependencies: ["ControlAPI", "GasTown", "JSON", "LinuxSys", "Timekeeping", system],
+                path: "Benchmarks/Sources", swiftSettings: strict),
             .testTarget(
                 name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],
                 swiftSettings: strict),

@@ -44,6 +44,20 @@ public struct ControlClient: Sendable {
     public func request(
         _ method: String, _ target: String, body: JSONValue? = nil, timeout: Duration
     ) throws(ControlClientError) -> JSONValue {
+        let (status, value) = try answer(method, target, body: body, timeout: timeout)
+        guard (200..<300).contains(status) else {
+            throw .refused(
+                ControlError(
+                    code: value["error"]?["code"]?.string ?? "internal",
+                    message: value["error"]?["message"]?.string ?? "HTTP \(status)"), status: status)
+        }
+        return value
+    }
+
+    /// Sends a request and waits for its answer, whatever its status is.
+    public func answer(
+        _ method: String, _ target: String, body: JSONValue? = nil, timeout: Duration
+    ) throws(ControlClientError) -> (status: Int, value: JSONValue) {
         let deadline = EventLoop.now + timeout.nanoseconds
         var content: [UInt8] = []
         let status = try exchange(method, target, body: body, deadline: deadline) { content += $0 }
@@ -53,13 +67,7 @@ public struct ControlClient: Sendable {
         } else {
             do throws(JSONError) { value = try JSONValue(parsing: content) } catch { throw .malformed }
         }
-        guard (200..<300).contains(status) else {
-            throw .refused(
-                ControlError(
-                    code: value["error"]?["code"]?.string ?? "internal",
-                    message: value["error"]?["message"]?.string ?? "HTTP \(status)"), status: status)
-        }
-        return value
+        return (status, value)
     }
 
     /// Reads an answer that goes on line by line until the daemon ends it.

@@ -60,7 +60,7 @@ extension Event {
         Event(
             "bootstrap.step",
             [
-                ("step", .string(step)), ("result", .string(result)), ("seconds", JSONValue(took.inSeconds)),
+                ("step", .string(step)), ("result", .string(result)), ("seconds", JSONValue(Double(took.wholeMicroseconds) / 1_000_000)),
                 ("detail", .string(detail)),
             ])
     }

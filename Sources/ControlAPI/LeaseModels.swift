@@ -65,7 +65,10 @@ public struct LeaseRequest: Sendable, Equatable {
             directory: directory, conversation: try text("conversation", max: 64),
             mayResume: json["may_resume"]?.bool ?? true, slug: try text("slug", max: 512),
             mayWait: json["wait"]?.bool ?? false)
-        if let pane, !(pane.hasPrefix("%") && pane.dropFirst().allSatisfy { $0.isASCII && $0.isNumber }) {
+        let number = pane?.dropFirst().utf8
+        if let pane, let number,
+            !(pane.hasPrefix("%") && !number.isEmpty && number.allSatisfy { (48...57).contains($0) })
+        {
             throw ControlError(code: "bad_request", message: "pane is no tmux pane id")
         }
         if let tmuxSocket, !tmuxSocket.hasPrefix("/") {
@@ -174,7 +177,7 @@ public struct ControlError: Error, Sendable, Equatable, CustomStringConvertible 
         case "busy": 409
         case "too_large": 413
         case "refused": 422
-        case "unavailable": 503
+        case "unavailable", "too_many_clients": 503
         default: 500
         }
     }

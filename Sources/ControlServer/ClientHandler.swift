@@ -69,7 +69,8 @@ final class ClientHandler: ChannelInboundHandler {
     private func identify(_ context: ChannelHandlerContext) {
         guard case .unknown = peer, clients.all[ObjectIdentifier(self)] == nil else { return }
         if clients.all.count >= ControlServer.clientsMax {
-            peer = .refused(ControlError(code: "unavailable", message: "too many clients"))
+            peer = .refused(ControlError(
+                    code: "too_many_clients", message: "there are more than \(ControlServer.clientsMax) clients"))
         }
         clients.all[ObjectIdentifier(self)] = self
         guard case .unknown = peer, let provider = context.channel as? any SocketOptionProvider else { return }
@@ -204,6 +205,9 @@ final class ClientHandler: ChannelInboundHandler {
         case .failure(let error):
             content = error.json.encoded()
             status = error.status
+        case .text(let text, let name):
+            content = Array(text.utf8)
+            type = name
         case .lines(let lines, _):
             content = []
             for line in lines { content += Array(line.utf8) + [10] }

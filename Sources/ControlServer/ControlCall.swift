@@ -10,6 +10,9 @@ public struct ControlCall: Sendable {
         /// Answered by whoever turns the loop: that it answers is the answer.
         case health
         case readiness
+        case metrics
+        /// - Parameter wait: Answer only when the agents are back, at the latest after this time; nil: at once.
+        case reload(wait: Duration?)
         case events(since: Int, types: Set<String>)
         case lease(LeaseRequest)
         case rotate
@@ -30,6 +33,7 @@ public enum ControlReply: Sendable {
     /// With this HTTP status.
     case valueWithStatus(JSONValue, Int)
     case failure(ControlError)
+    case text(String, type: String)
     /// Lines of events; whoever follows gets later ones through ``ControlServer/publish(_:)``.
     case lines([String], lastSeq: Int)
 }

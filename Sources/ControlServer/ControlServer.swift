@@ -14,7 +14,10 @@ public final class ControlServer: Sendable {
     /// The largest body, in bytes.
     public static let bodyMax = 1 << 20
 
-    private let group: MultiThreadedEventLoopGroup
+    /// One thread for all servers of the process. It ends with the process: shutting a group down starts threads of
+    /// Dispatch for it.
+    private static let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
     private let channel: any Channel
     private let clients: NIOLoopBound<ClientList>
 
@@ -26,27 +29,20 @@ public final class ControlServer: Sendable {
     public init(
         socketPath: String, userID: UInt32, bootID: String, onEvent: @escaping @Sendable (ControlEvent) -> Void
     ) throws {
-        group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let loop = group.next()
-        do {
-            let clients = try loop.submit { NIOLoopBound(ClientList(), eventLoop: loop) }.wait()
-            self.clients = clients
-            channel = try ServerBootstrap(group: group)
-                .serverChannelOption(.backlog, value: 64)
-                .childChannelInitializer { channel in
-                    channel.eventLoop.makeCompletedFuture {
-                        // The error handler of NIO answers 400 to what is no HTTP.
-                        try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
-                        try channel.pipeline.syncOperations.addHandler(
-                            ClientHandler(
-                                clients: clients.value, userID: userID, bootID: bootID, onEvent: onEvent))
-                    }
+        let loop = Self.group.next()
+        let clients = try loop.submit { NIOLoopBound(ClientList(), eventLoop: loop) }.wait()
+        self.clients = clients
+        channel = try ServerBootstrap(group: Self.group)
+            .serverChannelOption(.backlog, value: 64)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    // The error handler of NIO answers 400 to what is no HTTP.
+                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+                    try channel.pipeline.syncOperations.addHandler(
+                        ClientHandler(clients: clients.value, userID: userID, bootID: bootID, onEvent: onEvent))
                 }
-                .bind(unixDomainSocketPath: socketPath).wait()
-        } catch {
-            try group.syncShutdownGracefully()
-            throw error
-        }
+            }
+            .bind(unixDomainSocketPath: socketPath).wait()
     }
 
     /// Gives an event to those who follow. Calls from one thread keep their order.
@@ -62,8 +58,7 @@ public final class ControlServer: Sendable {
             // The listener may have failed by itself; closed is what was wanted.
         }
         let clients = clients
-        try group.next().submit { for client in clients.value.all.values { client.end() } }.wait()
-        try group.syncShutdownGracefully()
+        try Self.group.next().submit { for client in clients.value.all.values { client.end() } }.wait()
     }
 }
 

@@ -19,6 +19,14 @@ enum Route {
             return (.health, false)
         case "/readyz": try require("GET", method)
             return (.readiness, false)
+        case "/metrics": try require("GET", method)
+            return (.metrics, false)
+        case "/v1/reload": try require("POST", method)
+            guard let text = query["wait"] else { return (.reload(wait: nil), false) }
+            guard let seconds = Int64(text), (0...86400).contains(seconds) else {
+                throw ControlError(code: "bad_request", message: "wait is a number of seconds up to a day")
+            }
+            return (.reload(wait: .seconds(seconds)), false)
         case "/v1/events": try require("GET", method)
             var since = 0
             if let text = query["since"] {

@@ -25,8 +25,13 @@ public struct Controller: Sendable {
     var config: StatusReport.Config
     /// All accounts have been read once.
     private var isStarted = false
+    /// The time of the last input: all that was due then has been done.
+    private var handledUpTo = Timestamp(microseconds: .min)
     /// The town's emergency stop: nobody is started anew until it is gone.
     public internal(set) var isStopped = false
+    var isEnding = false
+    /// The town's root with links followed, where it exists.
+    var canonicalRoot: String?
 
     // Sightings
     var seen = SeenRows()
@@ -71,11 +76,14 @@ public struct Controller: Sendable {
     /// Draws the consequences of what has happened.
     public mutating func handle(_ input: Input, at now: Timestamp) -> [Effect] {
         effects = []
-        let wasReady = pool.readyCount(at: now) > 0
+        handledUpTo = now
+        // What the pool has told, not what the clock says: a cooldown that ends now ends a time without a key.
+        let wasExhausted = pool.isExhausted
         switch input {
         case .accountRead(let name, let path, let file, let digest):
             readAccount(name, path, file, digest, now)
         case .accountRejected(let name, let path, let error):
+            pool.accountUnreadable(name)
             rejectAccount(name, path, error)
         case .accountGone(let name):
             rejected[name] = nil
@@ -106,10 +114,17 @@ public struct Controller: Sendable {
             guard isStopped != self.isStopped else { break }
             self.isStopped = isStopped
             effects.append(.emit(.town(isStopped ? "estop" : "thaw")))
+        case .townLocated(let root): canonicalRoot = root
+        case .stopping: isEnding = true
         case .woke: break
         }
+        // Before all is known nothing is decided.
+        guard isStarted else {
+            defer { effects = [] }
+            return effects
+        }
         passTime(now)
-        if !wasReady && pool.readyCount(at: now) > 0 { resumeStalled(now) }
+        if wasExhausted && !pool.isExhausted { resumeStalled(now) }
         answerWaiting(now)
         advanceReloads(now)
         defer { effects = [] }
@@ -121,10 +136,8 @@ public struct Controller: Sendable {
         var times = [pool.nextChange(after: now), waiting.map(\.deadline).min(), reload?.deadline].compactMap { $0 }
         times += deferred.values.map(\.due)
         times += revivals.values.map(\.due)
-        if !revivals.isEmpty || leases.values.contains(where: { $0.isStalled }), let oldest = rotations.first,
-            rotations.count >= Self.rotationsMax
-        {
-            times.append(oldest + Self.rotationsWindow)
+        if isRotationLimited(now) {
+            times.append(rotations[rotations.count - Self.rotationsMax] + Self.rotationsWindow)
         }
         if reload == nil && pool.readyCount(at: now) > 0 {
             times += leases.values.compactMap { lease in
@@ -132,8 +145,9 @@ public struct Controller: Sendable {
                 return max(pending.notBefore, isHeldBack(lease) ? pending.since + settings.patience : pending.notBefore)
             }
         }
-        // A time that is past already would come at once and again and again.
-        return times.filter { $0 > now }.min()
+        // What was due at the last input and is still there waits for something else than time. What fell due since
+        // then is due at once.
+        return times.filter { $0 > handledUpTo }.min().map { max($0, now) }
     }
 
     private mutating func find(_ lease: Lease) {
@@ -165,16 +179,22 @@ public struct Controller: Sendable {
         _ name: String, _ path: String, _ file: AccountFile, _ digest: String, _ now: Timestamp
     ) {
         let reason = isStarted ? "its file was changed" : "start"
-        let bases = Dictionary(uniqueKeysWithValues: pool.records.values.map { ($0.id, $0.baseURL) })
+        let bases = pool.records.mapValues(\.baseURL)
         if let remark = file.remark {
             rejectAccount(name, path, remark)
         } else {
             rejected[name] = nil
         }
-        take(pool.setAccount(name, keys: file.keys, digest: digest, at: now, reason: reason), now)
-        for record in pool.sorted where bases[record.id].map({ $0 != record.baseURL }) ?? false {
+        let changes = pool.setAccount(name, keys: file.keys, digest: digest, at: now, reason: reason)
+        take(changes, now)
+        let moved = pool.sorted.filter { record in bases[record.id].map { $0 != record.baseURL } ?? false }
+        if !moved.isEmpty {
+            if changes.isEmpty { generation += 1 }
             effects.append(.launchValuesChanged)
-            restart(now, .key) { $0.key == record.id }
+        }
+        for record in moved where isStarted {
+            let baseURL = record.baseURL ?? settings.launch.baseURL
+            restart(now, .key) { $0.key == record.id && $0.baseURL != baseURL }
         }
         restartOrphans(now)
     }
@@ -253,7 +273,8 @@ public struct Controller: Sendable {
         effects.append(.emit(.configApplied(path: path, generation: generation)))
         guard new.launch != old.launch else { return }
         effects.append(.launchValuesChanged)
-        restart(now, .config) { $0.launch != nil && $0.launch != new.launch }
+        // What an adopted lease was started with is not kept; it was an earlier configuration.
+        restart(now, .config) { $0.launch != new.launch }
     }
 
     private mutating func rejectConfiguration(_ path: String?, _ errors: [String]) {

@@ -49,6 +49,10 @@ public enum Input: Sendable {
     case rotationRequested(ReplyToken)
     /// The town's emergency stop came or went (gt: `ESTOP`).
     case stopped(Bool)
+    /// The town's root with links followed: agents see their folder so.
+    case townLocated(String)
+    /// We are about to end: nobody is started anew any more.
+    case stopping
     /// A reload's respawn was done, or why not.
     case reloadPerformed(id: UInt64, failure: String?)
     /// A time that was asked for has come.

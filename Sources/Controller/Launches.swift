@@ -46,7 +46,7 @@ extension Controller {
                 ))
             return
         }
-        guard pool.active != nil else {
+        guard pool.activeRecord != nil else {
             guard request.mayWait else {
                 let error = ControlError(code: "unavailable", message: "there is no key in the pool")
                 effects.append(.answerLease(token, .failure(error)))
@@ -60,7 +60,7 @@ extension Controller {
     }
 
     mutating func answerWaiting(_ now: Timestamp) {
-        if pool.active != nil {
+        if pool.activeRecord != nil {
             let ready = waiting
             waiting = []
             for launch in ready { grant(launch.request, launch.process, launch.token, now) }
@@ -90,16 +90,23 @@ extension Controller {
             resume = ticket.conversation
         }
         let baseURL = record.baseURL ?? settings.launch.baseURL
+        let identity = AgentIdentity(role: request.role, rig: request.rig, session: session)
         let lease = Lease(
             process: process, session: session,
-            identity: AgentIdentity(role: request.role, rig: request.rig, session: session), place: place,
+            identity: AgentIdentity(role: identity.role, rig: identity.rig.map(redactor.redact)), place: place,
             directory: request.directory,
             slug: request.slug.map(ProjectSlug.exact) ?? ProjectSlug(directory: request.directory), key: record.id,
             baseURL: baseURL, launch: settings.launch, since: now, mayResume: request.mayResume,
             wasResumed: resume != nil, conversation: resume ?? request.conversation.flatMap(ConversationID.init))
         leases[process] = lease
         pool.used(record.id, at: now)
-        if let place { revivals[place] = nil }
+        if let place {
+            revivals[place] = nil
+            // Who was there before has been followed by this one, also if its end is not known yet.
+            for other in leases.values where other.place == place && other.process != process {
+                leases[other.process]?.pending = nil
+            }
+        }
         if isInTown(request.directory) { effects.append(.trust(directory: request.directory)) }
         effects.append(.leasesChanged)
         effects.append(.answerLease(token, .success(answer(record, resume: resume))))
@@ -130,7 +137,7 @@ extension Controller {
             configDirectory: settings.launch.configDirectory, program: settings.launch.program,
             isSandboxed: settings.launch.isSandboxed, bin: settings.bin,
             settingsDirectory: settings.settingsDirectory,
-            bypassesPermissions: settings.launch.bypassesPermissions, townRoot: settings.townRoot,
+            bypassesPermissions: settings.launch.bypassesPermissions, townRoot: canonicalRoot ?? settings.townRoot,
             resume: resume?.text, resumePrompt: settings.resumePrompt)
     }
 }

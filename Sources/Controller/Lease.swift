@@ -31,8 +31,12 @@ public struct Lease: Sendable, Equatable {
     public internal(set) var conversation: ConversationID?
     /// Since when its last row is a final error.
     public internal(set) var stalledAt: Timestamp?
+    /// What stopped it, as far as this process has seen.
+    var stalledBy: Cause?
     public internal(set) var isBusy: Bool?
     public internal(set) var pending: Pending?
+    /// All attempts to start it anew have failed: it is not tried again by itself.
+    var isGivenUp = false
 
     /// A restart that is due.
     public struct Pending: Sendable, Equatable {

@@ -3,6 +3,7 @@
 import ControlAPI
 import GasTown
 import KeyPool
+import Secrets
 import Timekeeping
 
 /// The one reload that is going on.
@@ -34,8 +35,8 @@ extension Controller {
     private static let attemptsMax = 3
     /// A session that ends so soon after a resume did not survive it, and is started plainly once.
     private static let resumeTrial = Duration.seconds(20)
-    /// What the town's own hooks need to bring an agent back before we do.
-    private static let hookTime = Duration.seconds(3)
+    /// A death is first the town's own hooks' to mend (contract G).
+    private static let hookTime = Duration.seconds(15)
 
     /// Asks for restarts of the leases that a condition holds for.
     mutating func restart(_ now: Timestamp, _ reason: ReloadReason, where isConcerned: (Lease) -> Bool) {
@@ -48,7 +49,24 @@ extension Controller {
 
     /// A key is ready after a time without one: whoever stopped meanwhile goes on.
     mutating func resumeStalled(_ now: Timestamp) {
+        for lease in leases.values where lease.isStalled && lease.pending?.reason == .key {
+            leases[lease.process]?.pending?.reason = .recovered
+        }
         restart(now, .recovered) { $0.isStalled }
+    }
+
+    private func isToGoOn(_ lease: Lease, _ now: Timestamp) -> Bool {
+        guard lease.isStalled, !lease.isGivenUp else { return false }
+        if !pool.isReady(lease.key, at: now) { return movesAgents(lease.key) }
+        // Its key is ready again, and nobody was restarted when it failed: there were too many rotations.
+        return lease.stalledBy.map { $0.effect.restarts != .nobody } ?? false && deferred[lease.process] == nil
+    }
+
+    /// Whether a key cools for a reason that moves the agents that stopped on it.
+    private func movesAgents(_ key: KeyID) -> Bool {
+        guard let memory = pool.records[key]?.memory else { return true }
+        guard let cause = memory.disabled?.cause ?? memory.cooldown?.cause else { return true }
+        return cause.effect.restarts != .nobody
     }
 
     /// Busy agents are waited for.
@@ -57,6 +75,9 @@ extension Controller {
     /// Whether an agent is on its way from one process to the next.
     public var isReloading: Bool { reload != nil }
 
+    /// Whether an agent is being restarted, or is to be.
+    public var hasPendingReloads: Bool { reload != nil || leases.values.contains { $0.pending != nil } }
+
     /// Starts the next reload if none is going on.
     mutating func advanceReloads(_ now: Timestamp) {
         if let running = reload, running.deadline <= now {
@@ -64,11 +85,11 @@ extension Controller {
         }
         let hasReadyKey = pool.readyCount(at: now) > 0
         if hasReadyKey && !isRotationLimited(now) {
-            // A session that stopped on a key that cools moves as soon as there is another.
-            let pool = pool
-            restart(now, .key) { $0.isStalled && !pool.isReady($0.key, at: now) }
+            // A session that stopped because of its key goes on as soon as there is one for it.
+            let held = self
+            restart(now, .key) { held.isToGoOn($0, now) }
         }
-        guard reload == nil, hasReadyKey, !isStopped else { return }
+        guard reload == nil, hasReadyKey, !isStopped, !isEnding else { return }
         if let place = revivals.filter({ $0.value.due <= now }).min(by: { $0.value.due < $1.value.due })?.key,
             let revival = revivals.removeValue(forKey: place)
         {
@@ -90,6 +111,7 @@ extension Controller {
         guard let lease = ready.min(by: { rank($0) < rank($1) }), let pending = lease.pending else { return }
         guard let place = lease.place else {
             leases[lease.process]?.pending = nil
+            leases[lease.process]?.isGivenUp = true
             effects.append(
                 .emit(
                     .reload(
@@ -146,6 +168,7 @@ extension Controller {
                 leases[process]?.pending?.notBefore = now + Self.retryAfter
             } else {
                 leases[process]?.pending = nil
+                leases[process]?.isGivenUp = true
             }
         } else if mayRetry {
             revivals[running.order.place] = Revival(

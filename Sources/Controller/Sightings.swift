@@ -54,6 +54,7 @@ extension Controller {
             leases[lease.process]?.isBusy = true
             if let stalled = lease.stalledAt, (time ?? now) > stalled {
                 leases[lease.process]?.stalledAt = nil
+                leases[lease.process]?.stalledBy = nil
                 effects.append(.persist)
             }
         case .turnEnded(let session, let time):
@@ -98,16 +99,18 @@ extension Controller {
         let lease = owner?.lease
         let name = lease?.session
         let text = redactor.redact(failure.text)
-        func event(_ why: SightingVerdict, acted: Bool) -> Effect {
-            .emit(
-                .sighting(
-                    id: owner?.key.text, session: name, cause: verdict.cause.rawValue, by: "transcript", acted: acted,
-                    why: why.rawValue, text: text))
+        // The sighting stands before what it leads to.
+        let place = effects.count
+        func tell(_ why: SightingVerdict, acted: Bool) {
+            let event = Event.sighting(
+                id: owner?.key.text, session: name, cause: verdict.cause.rawValue, by: "transcript", acted: acted,
+                why: why.rawValue, text: text)
+            effects.insert(.emit(event), at: place)
         }
         let isNew = seen.insert("\(failure.session?.text ?? folder) \(failure.uuid)")
-        guard isNew else { return effects.append(event(.seen, acted: false)) }
-        guard let owner else { return effects.append(event(.nobody, acted: false)) }
-        guard time + Self.clockSlack >= owner.since else { return effects.append(event(.old, acted: false)) }
+        guard isNew else { return tell(.seen, acted: false) }
+        guard let owner else { return tell(.nobody, acted: false) }
+        guard time + Self.clockSlack >= owner.since else { return tell(.old, acted: false) }
         if let lease, !failure.isSidechain {
             if let conversation { learn(conversation, of: lease.process) }
             leases[lease.process]?.isBusy = false
@@ -118,27 +121,26 @@ extension Controller {
                             "stalled", session: lease.session, role: lease.identity.role.rawValue,
                             pid: lease.process.pid, id: lease.key.text)))
             }
-            leases[lease.process]?.stalledAt = max(time, lease.since)
+            leases[lease.process]?.stalledBy = verdict.cause
+            // A row from the future would outlast every turn that begins.
+            leases[lease.process]?.stalledAt = min(max(time, lease.since), now)
             effects.append(.persist)
         }
-        guard verdict.cause.effect.scope != .nothing else { return effects.append(event(.notTheKey, acted: false)) }
-        guard pool.holds(owner.key) else { return effects.append(event(.nobody, acted: false)) }
+        guard verdict.cause.effect.scope != .nothing else { return tell(.notTheKey, acted: false) }
+        guard pool.holds(owner.key) else { return tell(.nobody, acted: false) }
         guard pool.isReady(owner.key, at: now) || wouldExtend(verdict, owner.key) else {
-            return effects.append(event(.cooling, acted: false))
+            return tell(.cooling, acted: false)
         }
         let limitKey = name ?? "(active)"
         if let last = lastEffect[limitKey], now - last < Self.sessionLimit {
             if let lease { deferred[lease.process] = DeferredSighting(verdict: verdict, due: last + Self.sessionLimit) }
-            return effects.append(event(.limit, acted: false))
+            return tell(.limit, acted: false)
         }
         let isLimited = isRotationLimited(now)
-        // The sighting stands before what it leads to.
-        let place = effects.count
-        let changed = act(verdict, on: owner.key, by: lease, now)
-        if changed {
-            effects.insert(event(isLimited ? .limit : .acted, acted: true), at: place)
+        if act(verdict, on: owner.key, by: lease, now) {
+            tell(isLimited ? .limit : .acted, acted: true)
         } else {
-            effects.insert(event(.cooling, acted: false), at: place)
+            tell(.cooling, acted: false)
         }
     }
 
@@ -171,7 +173,9 @@ extension Controller {
     }
 
     func isInTown(_ directory: String) -> Bool {
-        directory == settings.townRoot || directory.hasPrefix(settings.townRoot + "/")
+        [settings.townRoot, canonicalRoot ?? settings.townRoot].contains {
+            directory == $0 || directory.hasPrefix($0 + "/")
+        }
     }
 
     /// - Returns: Whether the key's state changed.
@@ -179,13 +183,17 @@ extension Controller {
         let wasLimited = isRotationLimited(now)
         let former = pool.active
         let changes = pool.report(
-            PoolSighting(verdict: verdict, lease: lease?.process.text ?? "active", time: now), on: key)
+            PoolSighting(verdict: verdict, lease: lease?.process.text, time: now), on: key)
         guard !changes.isEmpty else { return false }
         lastEffect[lease?.session ?? "(active)"] = now
         if lastEffect.count > 4096 { lastEffect = lastEffect.filter { now - $0.value < Self.sessionLimit } }
-        if pool.active != former { rotations.append(now) }
+        if pool.active != former {
+            rotations.removeAll { now - $0 >= Self.rotationsWindow }
+            rotations.append(now)
+        }
         take(changes, now)
-        guard !wasLimited else { return true }
+        // While no key is ready nobody is restarted; who has stopped goes on when one is.
+        guard !wasLimited, !pool.isExhausted else { return true }
         var out: Set<KeyID> = []
         for change in changes {
             switch change {
@@ -211,6 +219,6 @@ extension Controller {
 
     /// Whether so many rotations lie behind us that another would only burn keys.
     func isRotationLimited(_ now: Timestamp) -> Bool {
-        rotations.count { now - $0 < Self.rotationsWindow } >= Self.rotationsMax
+        rotations.suffix(Self.rotationsMax).count { now - $0 < Self.rotationsWindow } >= Self.rotationsMax
     }
 }

@@ -17,6 +17,13 @@ import SystemPackage
 import SystemdKit
 import Timekeeping
 
+/// Somebody who asked for a reload and waits until the agents are back.
+struct ReloadWaiter {
+    let call: ControlCall
+    let answer: ControlReply
+    let timer: EventLoop.Timer
+}
+
 /// Performs: the event loop, the watches, the commands, the control server. What it does is decided by the controller.
 ///
 /// It belongs to the loop's thread and is not `Sendable`; the control server's thread and others hand messages over
@@ -31,15 +38,19 @@ public final class Daemon {
     let startedAt = Timestamp.now
     var controller: Controller
     var history: EventHistory
+    var metrics: Metrics
+    var ring: EventRing?
     var surroundings: Surroundings
     var toolbox: Toolbox
 
     let notifier = Notifier()
     private var signals: SignalReceiver?
-    private var lock: LockFile?
+    var lock: LockFile?
     private var alarm: WallAlarm?
     var mailbox: Mailbox<ControlEvent>?
     var server: ControlServer?
+    /// The folder through which the server's socket was bound: its name is valid as long as this is open.
+    var serverDirectory: Descriptor?
     var accounts: AccountReader?
     var watcher: FileWatcher?
     var transcripts: Transcripts?
@@ -49,6 +60,7 @@ public final class Daemon {
 
     private var processes: [ProcessName: ProcessHandle] = [:]
     var calls: [UInt64: ControlCall] = [:]
+    var reloadWaiters: [UInt64: ReloadWaiter] = [:]
     var inbox: [Input] = []
     private var isHandling = false
     var mustPersist = false
@@ -61,6 +73,8 @@ public final class Daemon {
     var lastDetail = ""
     var lastPolled: [PolledPath] = []
     var lastOverflows = 0
+    /// tmux servers that were offered our links.
+    var offeredSockets: Set<String> = []
     private var exitCode: Int32 = 0
     var isStopping = false
 
@@ -75,13 +89,13 @@ public final class Daemon {
         self.log = log
         configuration = options.configuration
         store = StateStore(directory: configuration.paths.state)
-        // Whatever is made from here on is ours alone.
-        umask(0o077)
+        // Our memory holds the keys.
+        CurrentProcess.setDumpable(false)
         SignalReceiver.ignoreBrokenPipes()
         do throws(SystemError) {
             loop = try EventLoop()
             try Syscalls.makeDirectories(configuration.paths.runtime)
-            let lockPath = configuration.paths.runtime.appending("gasclawd.lock")
+            let lockPath = LockFile.path(runtime: configuration.paths.runtime)
             guard let lock = try LockFile(lockPath) else {
                 let holder = LockFile.holder(of: lockPath).map { "pid \($0)" } ?? "another process"
                 throw SystemError(call: "lock", subject: holder, errno: .resourceBusy)
@@ -100,6 +114,7 @@ public final class Daemon {
         }
         bootID = Self.newBootID()
         history = EventHistory(bootID: bootID)
+        metrics = Metrics(startedAt: startedAt)
         surroundings = Surroundings(
             version: options.version, bootID: bootID, pid: CurrentProcess.pid, startedAt: startedAt)
         toolbox = Toolbox(configuration, bin: store.bin, own: options.environment)
@@ -118,13 +133,14 @@ public final class Daemon {
         do throws(SystemError) {
             // Before the first thread is started, so that all inherit the mask.
             signals = try SignalReceiver([SIGTERM, SIGINT, SIGHUP], on: loop) { [unowned self] signal in
-                signal == SIGHUP ? loadConfiguration() : stop("signal \(signal)")
+                if signal == SIGHUP { reload() } else { stop("signal \(signal)") }
             }
             alarm = try WallAlarm(on: loop) { [unowned self] in handle(.woke) }
             mailbox = try Mailbox(on: loop) { [unowned self] event in take(event) }
         } catch {
             throw DaemonFailure(code: 70, message: "run: \(error)")
         }
+        openRing()
         makeLinks()
         startWatching()
         adoptNotes()
@@ -180,7 +196,10 @@ public final class Daemon {
     /// Puts an event into the history, to those who follow, and into the log.
     func emit(_ event: Event) {
         let record = history.append(event, at: Timestamp.now)
-        server?.publish(PublishedEvent(seq: record.seq, type: event.type, line: record.line))
+        let line = record.line
+        server?.publish(PublishedEvent(seq: record.seq, type: event.type, line: line))
+        metrics.count(event, at: record.time, reaction: .nanoseconds(EventLoop.now - loop.turnBegan))
+        ring?.append(Array(line.utf8))
         log.log(level: event.level, "\(event.type)", metadata: event.metadata)
         planTurnEnd()
     }
@@ -225,16 +244,19 @@ public final class Daemon {
             if mustPersist { persist() }
             alarm?.set(controller.nextWake(after: Timestamp.now))
             if transcripts?.hasNews == true { planOffsets() }
+            answerReloadWaiters()
             publishState()
+            finishIfStopping()
         }
     }
 
     // MARK: - The end
 
-    private func stop(_ why: String) {
+    func stop(_ why: String) {
         guard !isStopping else { return }
         isStopping = true
         surroundings.isStopping = true
+        handle(.stopping)
         emit(.daemonStopping(detail: why))
         report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
         // A reload that is under way has taken an agent away: it brings it back first.
@@ -256,6 +278,7 @@ public final class Daemon {
         do { try server?.close() } catch { log.warning("the control server did not close", metadata: ["error": "\(error)"]) }
         server = nil
         removeSocket()
+        ring?.close()
         lock = nil
         log.notice("stopped")
         loop.stop()
@@ -280,4 +303,9 @@ public final class Daemon {
         let bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &random) }
         return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
+}
+
+extension LockFile {
+    /// Whoever holds it serves the runtime directory.
+    static func path(runtime: FilePath) -> FilePath { runtime.appending("gasclawd.lock") }
 }

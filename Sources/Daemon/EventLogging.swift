@@ -3,6 +3,7 @@
 import ControlAPI
 import JSON
 import Logging
+import SystemdKit
 
 extension Event {
     /// How loud an event is in the log.
@@ -22,8 +23,13 @@ extension Event {
     /// The fields as they are; text from outside in them is redacted already.
     var metadata: Logger.Metadata {
         var result: Logger.Metadata = [:]
+        if let id = EventCatalog.id(of: type) { result[JournalHandler.messageIDKey] = .string(id) }
         for field in fields where !field.value.isNull {
-            result[field.name] = .string(field.value.string ?? field.value.line)
+            if let list = field.value.array {
+                result[field.name] = .array(list.map { .string($0.string ?? $0.line) })
+            } else {
+                result[field.name] = .string(field.value.string ?? field.value.line)
+            }
         }
         return result
     }

@@ -96,15 +96,14 @@ extension Daemon {
         if toolbox.claude == nil {
             log.warning("claude is not found: agents cannot start (install Claude Code, or set agent.program)")
         }
-        offerPath()
+        let socket = TownSocket.path(root: configuration.town.root, userID: CurrentProcess.userID)
+        if Syscalls.exists(FilePath(socket)), offeredSockets.insert(socket).inserted { offerPath(socket) }
     }
 
-    /// Puts our links first in the PATH of the town's tmux server, if it runs: for dogs and presets, which gt starts
-    /// by the bare word.
-    private func offerPath() {
+    /// Puts our links first in the PATH of a tmux server with agents of ours: for dogs and presets, which gt starts by
+    /// the bare word.
+    func offerPath(_ socket: String) {
         guard let tmux = toolbox.tmux else { return }
-        let socket = TownSocket.path(root: configuration.town.root, userID: CurrentProcess.userID)
-        guard Syscalls.exists(FilePath(socket)) else { return }
         let commands = TmuxCommands(program: tmux, socket: socket)
         let bin = store.bin.string
         do throws(SystemError) {

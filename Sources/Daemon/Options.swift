@@ -14,11 +14,15 @@ public struct DaemonOptions: Sendable {
 
     /// Changes how much is logged.
     public let setLogLevel: @Sendable (Configuration.LogLevel) -> Void
+    /// How many log records were dropped.
+    public let droppedRecords: @Sendable () -> Int
 
     public init(
         version: String, configuration: Configuration, configPath: FilePath?, environment: ConfigurationEnvironment,
-        setLogLevel: @escaping @Sendable (Configuration.LogLevel) -> Void
+        setLogLevel: @escaping @Sendable (Configuration.LogLevel) -> Void,
+        droppedRecords: @escaping @Sendable () -> Int
     ) {
+        self.droppedRecords = droppedRecords
         self.setLogLevel = setLogLevel
         self.version = version
         self.configuration = configuration

@@ -3,6 +3,7 @@
 import ControlAPI
 import ControlServer
 import Controller
+import Glibc
 import JSON
 import LinuxSys
 import Logging
@@ -26,9 +27,14 @@ extension Daemon {
         if Syscalls.exists(socket) { try Syscalls.unlink(socket) }
         // An address holds 107 bytes; a longer path is reached through its directory.
         let directory = try Syscalls.open(configuration.paths.runtime, flags: Syscalls.directory)
+        // The socket is nobody else's from its first moment. The mask is the process's: it is put back at once, for
+        // what gt makes in the town is not ours to close.
+        let mask = umask(0o177)
+        defer { umask(mask) }
         server = try ControlServer(
             socketPath: "/proc/self/fd/\(directory.raw)/control.sock", userID: CurrentProcess.userID, bootID: bootID
         ) { mailbox.post($0) }
+        serverDirectory = consume directory
     }
 
     func removeSocket() {
@@ -43,13 +49,29 @@ extension Daemon {
         log.warning("the control socket is gone; it is made again", metadata: ["path": "\(socket.shown)"])
         do {
             try Syscalls.makeDirectories(configuration.paths.runtime)
+            guard try holdPlace() else { return stop("another gasclawd has taken our runtime directory") }
             let old = server
+            server = nil
+            // Its socket's folder may be gone, which it cannot clean up then.
+            do { try old?.close() } catch { log.debug("the old socket: \(error)") }
             try listen()
-            try old?.close()
+            // A directory that is gone says so only when nothing of it is open any more, and the lock in it was.
+            watcher?.audit()
         } catch {
             log.error("the control socket cannot be made again", metadata: ["error": "\(error)"])
             loop.schedule(after: .seconds(2)) { [unowned self] in restoreSocket() }
         }
+    }
+
+    /// Locks the runtime directory again if the lock's file went with the old one.
+    ///
+    /// - Returns: Whether it is ours.
+    private func holdPlace() throws(SystemError) -> Bool {
+        let path = LockFile.path(runtime: configuration.paths.runtime)
+        guard !Syscalls.exists(path) else { return true }
+        guard let new = try LockFile(path) else { return false }
+        lock = new
+        return true
     }
 
     func take(_ event: ControlEvent) {
@@ -71,6 +93,12 @@ extension Daemon {
                     ["ready": .bool(report.isServing), "state": .string(report.state.rawValue),
                         "detail": .string(report.detail)],
                     report.isServing ? 200 : 503))
+        case .metrics:
+            let gauges = Metrics.Gauges(
+                report: status, skippedLines: transcripts?.skippedLines ?? 0, droppedRecords: options.droppedRecords())
+            call.reply(
+                .text(metrics.text(gauges, at: Timestamp.now), type: "text/plain; version=0.0.4; charset=utf-8"))
+        case .reload(let wait): reload(call, wait: wait)
         case .events(let since, let types):
             call.reply(.lines(history.lines(since: since, types: types), lastSeq: history.lastSeq))
         case .rotate:
@@ -85,14 +113,13 @@ extension Daemon {
             return call.reply(
                 .failure(ControlError(code: "bad_request", message: "there is no process \(request.pid)")))
         }
-        guard !isStopping else {
-            return call.reply(.failure(ControlError(code: "unavailable", message: "gasclawd is stopping")))
-        }
+        // Also while we stop: an agent that is on its way back must not be left without a key.
         calls[call.serial] = call
         handle(
             .leaseRequested(
                 request,
                 process: ProcessName(pid: process.identity.pid, startTime: process.identity.startTime),
                 token: ReplyToken(serial: call.serial)))
+        if let socket = request.tmuxSocket, offeredSockets.insert(socket).inserted { offerPath(socket) }
     }
 }

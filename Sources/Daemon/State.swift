@@ -48,6 +48,40 @@ extension Daemon {
         }
     }
 
+    // MARK: - What a crash left
+
+    /// Opens the ring of events and tells what a process that did not end in order had seen last.
+    func openRing() {
+        do throws(SystemError) {
+            let ring = try EventRing(store.directory.appending("events.ring"))
+            self.ring = ring
+            guard !ring.leftover.isEmpty else { return }
+            let shown = ring.leftover.suffix(Self.leftoverMax)
+            log.warning(
+                "the process before ended without being told to; its last events follow",
+                metadata: ["events": "\(shown.count)"])
+            for record in shown { tellAgain(record) }
+        } catch {
+            log.warning("events will not survive a crash", metadata: ["error": "\(error)"])
+        }
+    }
+
+    private static let leftoverMax = 200
+
+    private func tellAgain(_ record: [UInt8]) {
+        do throws(JSONError) {
+            let event = try JSONValue(parsing: record)
+            var metadata: Logger.Metadata = [:]
+            for member in event.object?.members ?? [] where !member.value.isNull && member.name != "type" {
+                let name = member.name == "time" ? "at" : member.name
+                metadata[name] = .string(member.value.string ?? member.value.line)
+            }
+            log.notice("before: \(event["type"]?.string ?? "?")", metadata: metadata)
+        } catch {
+            log.notice("before: a record that is not understood")
+        }
+    }
+
     // MARK: - What launchers need
 
     func makeLinks() {

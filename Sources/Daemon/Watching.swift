@@ -1,9 +1,12 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import Configuration
+import ControlAPI
 import Controller
 import FileWatching
+import ControlServer
 import GasTown
+import JSON
 import LinuxSys
 import LogFollowing
 import Logging
@@ -110,9 +113,18 @@ extension Daemon {
     func watchTown() {
         guard let watcher else { return }
         let root = configuration.town.root
+        locateTown()
         _ = watcher.add(.file(root.appending("mayor/town.json"), id: Spec.town))
         let stop = watcher.add(.file(root.appending("ESTOP"), id: Spec.stop))
         handle(.stopped(!stop.isEmpty))
+    }
+
+    private func locateTown() {
+        do throws(SystemError) {
+            handle(.townLocated(shownText(try Syscalls.realPath(configuration.town.root).bytes)))
+        } catch {
+            // There is no town yet; it is looked for again when it appears.
+        }
     }
 
     func followTranscripts(isAdopted: Bool) {
@@ -125,7 +137,9 @@ extension Daemon {
         case Spec.sessions: if report.exists { readSession(report.path) }
         case Spec.probe: probeCameBack()
         case Spec.notes: if report.exists { adoptNote(report.path) }
-        case Spec.town: if report.exists { registration?.run() }
+        case Spec.town:
+            locateTown()
+            if report.exists { registration?.run() }
         case Spec.stop: handle(.stopped(report.exists))
         case Spec.client[0], Spec.client[1]: client?.check()
         case Spec.socket: if !report.exists { restoreSocket() }
@@ -155,6 +169,50 @@ extension Daemon {
 
     private func digest(of path: FilePath) -> String? {
         do throws(FileReadError) { return SHA256.hex(try RegularFile.read(path, limit: 1 << 20).bytes) } catch { return nil }
+    }
+
+    /// Answers `gasclawd reload`, at once or when the agents are back.
+    func reload(_ call: ControlCall, wait: Duration?) {
+        let answer = reload()
+        guard let wait, case .value = answer, controller.hasPendingReloads else { return call.reply(answer) }
+        let serial = call.serial
+        let timer = loop.schedule(after: wait) { [unowned self] in
+            guard let waiter = reloadWaiters.removeValue(forKey: serial) else { return }
+            waiter.call.reply(
+                .failure(
+                    ControlError(
+                        code: "busy", message: "not all agents are back after \(wait.brief) (gasclawd status shows them)")))
+        }
+        reloadWaiters[serial] = ReloadWaiter(call: call, answer: answer, timer: timer)
+    }
+
+    /// Answers those who wait for the agents, when all are back.
+    func answerReloadWaiters() {
+        guard !reloadWaiters.isEmpty, !controller.hasPendingReloads else { return }
+        for waiter in reloadWaiters.values {
+            loop.cancel(waiter.timer)
+            waiter.call.reply(waiter.answer)
+        }
+        reloadWaiters = [:]
+    }
+
+    /// What `gasclawd reload` is answered: the new generation and who is to be restarted, or why it was refused.
+    @discardableResult
+    func reload() -> ControlReply {
+        report(
+            notifier.send([.reloading(monotonicMicroseconds: EventLoop.now / 1000)]), of: "RELOADING")
+        loadConfiguration()
+        report(notifier.send([.ready]), of: "READY")
+        let status = status
+        guard status.config.errors.isEmpty else {
+            return .valueWithStatus(
+                ["ok": false, "errors": .array(status.config.errors.map(JSONValue.string))], 422)
+        }
+        return .value([
+            "ok": true, "generation": JSONValue(status.generation),
+            "agents_to_reload": .array(
+                status.agents.filter { $0.pendingReload != nil }.map { .string($0.session) }),
+        ])
     }
 
     /// Reads the configuration and puts it into force as a whole, or not at all.

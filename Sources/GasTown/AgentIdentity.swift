@@ -23,11 +23,16 @@ public struct AgentIdentity: Sendable, Hashable {
     ///   - session: The tmux session.
     public init(role: String?, rig: String?, session: String) {
         let parts = (role ?? "").split(separator: "/").map(String.init)
-        var found = parts.lazy.compactMap(Self.role(ofWord:)).first
-        if found == nil { found = Self.role(ofSession: session) }
+        // `<rig>/crew/<name>`, `deacon/boot`, `dog/<name>`, `mayor`: a rig, an agent may be called like a role.
+        let second = parts.count > 1 ? Self.role(ofWord: parts[1]) : nil
+        let found = second ?? parts.first.flatMap(Self.role(ofWord:)) ?? Self.role(ofSession: session)
         self.role = found ?? .other
         let named = rig.flatMap { $0.isEmpty ? nil : $0 }
-        let first = parts.count > 1 && Self.role(ofWord: parts[0]) == nil ? parts[0] : nil
+        let first: String? =
+            switch second {
+            case .witness, .refinery, .crew, .polecat: parts[0]
+            default: parts.count > 1 && Self.role(ofWord: parts[0]) == nil ? parts[0] : nil
+            }
         self.rig = named ?? first
     }
 

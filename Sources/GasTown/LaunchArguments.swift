@@ -44,15 +44,23 @@ public struct LaunchArguments: Sendable, Hashable {
         return nil
     }
 
-    /// What `--settings` was given: a path or JSON text.
-    public var settings: [UInt8]? { settingsPlace?.value }
+    /// What `--settings` was given: a path or JSON text. Of several the client takes the last.
+    public var settings: [UInt8]? { settingsPlaces.last?.value }
 
-    private var settingsPlace: (index: Int, length: Int, value: [UInt8])? {
-        for (index, word) in words.enumerated() {
-            if word.elementsEqual("--settings".utf8), index + 1 < words.count { return (index, 2, words[index + 1]) }
-            if word.starts(with: "--settings=".utf8) { return (index, 1, Array(word.dropFirst(11))) }
+    private var settingsPlaces: [(index: Int, length: Int, value: [UInt8])] {
+        var places: [(index: Int, length: Int, value: [UInt8])] = []
+        var index = 0
+        while index < words.count {
+            let word = words[index]
+            if word.elementsEqual("--settings".utf8), index + 1 < words.count {
+                places.append((index, 2, words[index + 1]))
+                index += 1
+            } else if word.starts(with: "--settings=".utf8) {
+                places.append((index, 1, Array(word.dropFirst(11))))
+            }
+            index += 1
         }
-        return nil
+        return places
     }
 
     /// The arguments of the real program.
@@ -62,11 +70,10 @@ public struct LaunchArguments: Sendable, Hashable {
     ///   - resume: The conversation to go on with, and what to say to it.
     public func completed(settings: [UInt8], resume: (id: ConversationID, prompt: String)?) -> [[UInt8]] {
         var words = words
-        if let place = settingsPlace {
-            words.replaceSubrange(place.index..<(place.index + place.length), with: [Array("--settings".utf8), settings])
-        } else {
-            words.insert(contentsOf: [Array("--settings".utf8), settings], at: 0)
-        }
+        // None of the caller's may stay: it would win over the pinned endpoint.
+        let places = settingsPlaces
+        for place in places.reversed() { words.removeSubrange(place.index..<(place.index + place.length)) }
+        words.insert(contentsOf: [Array("--settings".utf8), settings], at: places.first?.index ?? 0)
         guard let resume else { return words }
         // gt's start beacon is the prompt of a new conversation. The client takes the first positional and drops the
         // rest, so the prompt has to take its place.

@@ -35,7 +35,10 @@ public struct SessionFile: Sendable, Hashable {
 
     public static func pid(ofName name: some Collection<UInt8>) -> Int32? {
         let text = String(decoding: name, as: UTF8.self)
-        guard text.hasSuffix(".json"), let pid = Int32(text.dropLast(5)), pid > 0 else { return nil }
+        let digits = text.dropLast(5)
+        guard text.hasSuffix(".json"), digits.utf8.allSatisfy({ (48...57).contains($0) }), let pid = Int32(digits),
+            pid > 0
+        else { return nil }
         return pid
     }
 }

@@ -92,7 +92,7 @@ public struct PaneReport: Sendable, Hashable {
     public let isDead: Bool
     public let hooks: PaneHooks
 
-    static let paneLevel = "-pane-level-"
+    static let paneLevel = "pane level"
 
     public init?(_ output: String) {
         var lines = output.split(separator: "\n", omittingEmptySubsequences: true)

@@ -41,7 +41,9 @@ public struct AccountFile: Sendable, Hashable {
         var keys: [AccountKey] = []
         var remark: String?
         for provider in members {
-            guard let text = provider.value["api_key"]?.string else { continue }
+            let given = provider.value["api_key"]
+            // A login writes an empty one, or none.
+            guard let text = given == nil ? "" : given?.string else { continue }
             if text.isEmpty {
                 if provider.value["oauth"] != nil { remark = "an OAuth login cannot be pooled; use an API key" }
                 continue

@@ -23,7 +23,9 @@ public enum CauseRules {
                 ["reached your", "usage limit"], ["reached kimi", "usage limit"], ["quota will be refreshed"],
                 ["quota will reset"], ["hit your", "limit", "resets"],
             ]),
-        TextRule(name: "client-gate", cause: .client, wordings: [["only available for coding agents"], ["not logged in"]]),
+        TextRule(
+            name: "client-gate", cause: .client,
+            wordings: [["only available for coding agents"], ["not logged in"], ["apikeyhelper script is failing"]]),
         TextRule(
             name: "balance", cause: .billing,
             wordings: [
@@ -117,7 +119,7 @@ public enum CauseRules {
     private static func resetTime(in lower: String) -> Timestamp? {
         guard let start = lower.firstRange(of: "reset")?.upperBound ?? lower.firstRange(of: "refreshed")?.upperBound
         else { return nil }
-        for word in lower[start...].prefix(200).split(whereSeparator: { " ,;()".contains($0) }) {
+        for word in lower[start...].prefix(200).split(whereSeparator: { " ,;()\"".contains($0) }) {
             let trimmed = word.hasSuffix(".") ? word.dropLast() : word
             if let instant = Timestamp(rfc3339: trimmed.uppercased()) { return instant }
         }

@@ -8,7 +8,8 @@ import Timekeeping
 public struct KeyMemory: Sendable, Hashable {
     public struct Evidence: Sendable, Hashable {
         public let cause: Cause
-        public let lease: String
+        /// nil where it was no lease's.
+        public let lease: String?
         public let time: Timestamp
     }
     public struct Disabled: Sendable, Hashable {
@@ -24,6 +25,9 @@ public struct KeyMemory: Sendable, Hashable {
     var retired: Timestamp?
     public internal(set) var cooldown: Cooldown?
     public internal(set) var disabled: Disabled?
+    /// How long a sighting counts.
+    static let evidenceMax = Duration.seconds(86400)
+
     /// Sightings of the last day, to tell a confirmation from a repeat; bounded.
     var evidence: [Evidence] = []
 
@@ -33,7 +37,7 @@ public struct KeyMemory: Sendable, Hashable {
     var order: Timestamp { max(lastUsed ?? .distantPast, retired ?? .distantPast) }
 
     mutating func note(_ new: Evidence) {
-        evidence.removeAll { new.time - $0.time > .seconds(86400) }
+        evidence.removeAll { new.time - $0.time > Self.evidenceMax }
         evidence.append(new)
         if evidence.count > 16 { evidence.removeFirst() }
     }
@@ -52,7 +56,7 @@ extension KeyPool {
         var all = remembered
         for record in records.values { all[record.id] = record.memory }
         for (id, memory) in all.sorted(by: { $0.key < $1.key }) { keys[id.text] = memory.json }
-        return ["active": .optional(active?.text), "keys": .object(keys)]
+        return ["active": .optional(active?.text), "exhausted": .bool(isExhausted), "keys": .object(keys)]
     }
 
     /// Takes up what an earlier process knew. Call it before the first account is set.
@@ -60,6 +64,7 @@ extension KeyPool {
     /// What is not understood is passed over: a state file is a help, not a condition.
     public mutating func restore(_ json: JSONValue) {
         active = json["active"]?.string.flatMap(KeyID.init(text:))
+        isExhausted = json["exhausted"]?.bool ?? false
         for (name, value) in json["keys"]?.object?.members ?? [] {
             guard let id = KeyID(text: name) else { continue }
             remembered[id] = KeyMemory(json: value)
@@ -88,7 +93,7 @@ extension KeyMemory {
             } ?? .null,
             "evidence": .array(
                 evidence.map {
-                    ["cause": .string($0.cause.rawValue), "lease": .string($0.lease), "time": time($0.time)]
+                    ["cause": .string($0.cause.rawValue), "lease": .optional($0.lease), "time": time($0.time)]
                 }),
         ]
     }
@@ -109,10 +114,8 @@ extension KeyMemory {
             disabled = Disabled(cause: cause, since: since, digests: digests)
         }
         evidence = (json["evidence"]?.array ?? []).prefix(16).compactMap { value in
-            guard let cause = cause(value), let lease = value["lease"]?.string, let time = time(value["time"]) else {
-                return nil
-            }
-            return Evidence(cause: cause, lease: lease, time: time)
+            guard let cause = cause(value), let time = time(value["time"]) else { return nil }
+            return Evidence(cause: cause, lease: value["lease"]?.string, time: time)
         }
     }
 }

@@ -14,11 +14,12 @@ public struct Cooldown: Sendable, Hashable {
 /// One observation that a key failed, as the pool needs it.
 public struct PoolSighting: Sendable {
     public let verdict: Verdict
-    /// What tells one lease from another: two of them are needed to confirm.
-    public let lease: String
+    /// What tells one lease from another: two of them are needed to confirm. nil where it is no lease's, which
+    /// confirms nothing: one agent could write its own row and another where no agent lives.
+    public let lease: String?
     public let time: Timestamp
 
-    public init(verdict: Verdict, lease: String, time: Timestamp) {
+    public init(verdict: Verdict, lease: String?, time: Timestamp) {
         self.verdict = verdict
         self.lease = lease
         self.time = time
@@ -66,15 +67,18 @@ public struct KeyPool: Sendable {
     public static let grace = Duration.seconds(2)
     /// The longest cooldown that one sighting alone can lead to without a reset time (design: rows can be forged).
     static let unconfirmedMax = Duration.seconds(60 * 60)
-    /// No reset time beyond this is believed.
+    /// No reset time beyond this is believed, and no longer wait.
     static let resetMax = Duration.seconds(32 * 86400)
+    /// How far apart two sightings have to be to confirm each other.
+    static let confirmationMin = Duration.seconds(60)
 
     public internal(set) var records: [KeyID: Record] = [:]
     public internal(set) var active: KeyID?
     var accounts: [String: Account] = [:]
     /// What is known of keys that are in no file now; they may come back.
     var remembered: [KeyID: KeyMemory] = [:]
-    private var isExhausted = false
+    /// No key is ready, and that was told.
+    public internal(set) var isExhausted = false
     /// Nothing is chosen before all files have been read once, or the first file read would always win.
     private var isOpen = false
     public var cooldown: Duration
@@ -106,6 +110,12 @@ public struct KeyPool: Sendable {
     /// Ends the first reading: from now on there is an active key.
     public mutating func open(at now: Timestamp) -> [PoolChange] {
         isOpen = true
+        let former = active
+        active = nil
+        if let former, isReady(former, at: now) {
+            isExhausted = false
+            return activate(former, reason: "start")
+        }
         return settle(at: now, reason: "start")
     }
 
@@ -140,6 +150,9 @@ public struct KeyPool: Sendable {
         guard accounts[name] != nil, accounts[name]?.goneSince == nil else { return }
         accounts[name]?.goneSince = now
     }
+
+    /// An account's file is there again but cannot be read: its last good keys stay (contract H).
+    public mutating func accountUnreadable(_ name: String) { accounts[name]?.goneSince = nil }
 
     /// The accounts whose files have been read.
     public var accountNames: [String] { accounts.keys.sorted() }
@@ -193,10 +206,15 @@ public struct KeyPool: Sendable {
         let verdict = sighting.verdict
         let effect = verdict.cause.effect
         guard effect.scope != .nothing, record.memory.disabled == nil else { return [] }
-        let repeats = record.memory.evidence.count { $0.cause == verdict.cause }
-        let isConfirmed = record.memory.evidence.contains {
-            $0.cause == verdict.cause && $0.lease != sighting.lease && sighting.time - $0.time >= .seconds(60)
+        let earlier = record.memory.evidence.filter {
+            $0.cause == verdict.cause && sighting.time - $0.time <= KeyMemory.evidenceMax
         }
+        let repeats = earlier.count
+        let isConfirmed =
+            sighting.lease != nil
+            && earlier.contains {
+                $0.lease != nil && $0.lease != sighting.lease && sighting.time - $0.time >= Self.confirmationMin
+            }
         records[id]?.memory.note(
             KeyMemory.Evidence(cause: verdict.cause, lease: sighting.lease, time: sighting.time))
         let reason = "\(verdict.detail) (\(verdict.rule))"
@@ -235,8 +253,7 @@ public struct KeyPool: Sendable {
         if verdict.cause == .throttled || verdict.cause == .concurrency, let asked = verdict.retryAfter {
             length = max(.seconds(1), asked)
         }
-        if !isConfirmed { length = min(length, Self.unconfirmedMax) }
-        return now + length
+        return now + min(length, isConfirmed ? Self.resetMax : Self.unconfirmedMax)
     }
 
     // MARK: - Time and choice
@@ -290,8 +307,9 @@ public struct KeyPool: Sendable {
             if let active, active != next { records[active]?.memory.retired = now }
             return active == next ? [] : activate(next, reason: reason)
         }
-        let soonest = records.values.compactMap { record in record.memory.cooldown.map { (record, $0.until) } }
-            .min { ($0.1, $0.0.account) < ($1.1, $1.0.account) }
+        let soonest = records.values.filter { $0.memory.disabled == nil }
+            .compactMap { record in record.memory.cooldown.map { (record, $0.until) } }
+            .min { ($0.1, $0.0.account, $0.0.id.text) < ($1.1, $1.0.account, $1.0.id.text) }
         var changes: [PoolChange] = []
         if let soonest {
             if active != soonest.0.id { changes += activate(soonest.0.id, reason: "all keys cool") }

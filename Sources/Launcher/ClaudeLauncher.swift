@@ -162,9 +162,9 @@ public struct ClaudeLauncher {
         } catch {
             switch error {
             case .refused(let refusal, _) where refusal.code == "unavailable": break
-            case .refused(let refusal, _): throw LaunchFailure(code: 78, message: refusal.message)
-            case .noDaemon, .interrupted, .malformed:
-                return try FallbackLaunch(file: file, request: request, directory: directory).answer()
+            case .refused(let refusal, _) where refusal.code != "too_many_clients":
+                throw LaunchFailure(code: 78, message: refusal.message)
+            case .refused, .noDaemon, .interrupted, .malformed: return try fallback(request)
             }
         }
         LauncherMessage.write("waiting for a key (there is none in the pool; add one to the accounts directory)")
@@ -173,8 +173,14 @@ public struct ClaudeLauncher {
         do throws(ControlClientError) {
             return try answer(client.request("POST", "/v1/leases", body: patient.json, timeout: Self.keyTimeout))
         } catch {
-            throw LaunchFailure(code: 75, message: "no key: \(error) (try again)")
+            if case .refused = error { throw LaunchFailure(code: 75, message: "no key: \(error) (try again)") }
+            // The daemon has ended meanwhile.
+            return try fallback(request)
         }
+    }
+
+    private func fallback(_ request: LeaseRequest) throws(LaunchFailure) -> LeaseAnswer {
+        try FallbackLaunch(file: file, request: request, directory: directory).answer()
     }
 
     private func answer(_ value: JSONValue) throws(ControlClientError) -> LeaseAnswer {

@@ -41,6 +41,8 @@ public final class EventLoop {
     private var nextSerial: UInt32 = 1
     private var nextTimer: UInt64 = 1
     private var isRunning = false
+    /// When this turn began, on the clock of ``now``: the kernel told of all that is handled in it.
+    public private(set) var turnBegan: Int64 = EventLoop.now
 
     public init() throws(SystemError) {
         epoll = Descriptor(owning: try Syscalls.check("epoll_create1") { epoll_create1(Int32(EPOLL_CLOEXEC)) })
@@ -102,6 +104,8 @@ public final class EventLoop {
         while isRunning {
             let timeout: Int32 = deferred.isEmpty ? -1 : 0
             let count = try Syscalls.check("epoll_wait") { epoll_wait(epoll.raw, &events, 64, timeout) }
+            // What was put off to the end of the last turn still belongs to that one.
+            if count > 0 { turnBegan = Self.now }
             for event in events.prefix(Int(count)) {
                 let fd = Int32(bitPattern: UInt32(truncatingIfNeeded: event.data.u64))
                 // An earlier handler of this turn may have cancelled it, or the number may be another file by now.

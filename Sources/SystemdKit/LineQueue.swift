@@ -19,6 +19,7 @@ final class LineQueue: Sendable {
         var head = 0
         var bytes = 0
         var dropped = 0
+        var droppedInAll = 0
         var isClosed = false
         /// Lines ever put in, and those done with: what a flush compares.
         var accepted: UInt64 = 0
@@ -56,13 +57,16 @@ final class LineQueue: Sendable {
     }
 
     let wake: WakeUp
-    private let notice: @Sendable (Int) -> String
+    private let notice: @Sendable (Int) -> [UInt8]
     private let state = Mutex(State())
 
-    init(wake: consuming WakeUp, notice: @escaping @Sendable (Int) -> String) {
+    init(wake: consuming WakeUp, notice: @escaping @Sendable (Int) -> [UInt8]) {
         self.wake = wake
         self.notice = notice
     }
+
+    /// Lines dropped since the beginning.
+    var droppedInAll: Int { state.withLock { $0.droppedInAll } }
 
     var isClosed: Bool { state.withLock { $0.isClosed } }
 
@@ -73,6 +77,7 @@ final class LineQueue: Sendable {
                 state.bytes + line.count + missing.count <= RecordWriter.bytesMax
             else {
                 state.dropped += 1
+                state.droppedInAll += 1
                 return false
             }
             let isFirst = state.count == 0
@@ -130,7 +135,7 @@ final class LineQueue: Sendable {
         WakeUp.signal(wake.writingEnd)
     }
 
-    private func noticeLine(_ dropped: Int) -> [UInt8] { Array("\(notice(dropped))\n".utf8) }
+    private func noticeLine(_ dropped: Int) -> [UInt8] { notice(dropped) }
 }
 
 /// A thread waits on it until another one signals; signals do not add up.

@@ -20,6 +20,8 @@ public final class RecordWriter: Sendable {
 
     private let queue: LineQueue
     private let thread: pthread_t?
+    /// Whether the thread may be held up by somebody else for ever, and so must not be waited for.
+    private let canHang: Bool
 
     /// Begins the thread.
     ///
@@ -30,14 +32,28 @@ public final class RecordWriter: Sendable {
         descriptor: Int32 = STDERR_FILENO,
         notice: @escaping @Sendable (_ dropped: Int) -> String = { "\($0) log lines dropped" }
     ) throws(SystemError) {
+        queue = LineQueue(wake: try WakeUp(), notice: { Array("\(notice($0))\n".utf8) })
+        canHang = false
+        thread = try Self.start(LineThread(queue: queue, descriptor: descriptor, isJournal: false))
+    }
+
+    /// Begins the thread, which sends records to the journal, or their lines to a descriptor while there is none.
+    ///
+    /// - Parameters:
+    ///   - notice: The record that stands for a number of dropped ones.
+    public init(
+        journalOr descriptor: Int32, notice: @escaping @Sendable (_ dropped: Int) -> [UInt8]
+    ) throws(SystemError) {
         queue = LineQueue(wake: try WakeUp(), notice: notice)
-        thread = try Self.start(LineThread(queue: queue, descriptor: descriptor))
+        canHang = true
+        thread = try Self.start(LineThread(queue: queue, descriptor: descriptor, isJournal: true))
     }
 
     deinit {
         // What still waits is written if it can be without waiting; `flush` is the way to be sure.
         queue.close()
-        if let thread { pthread_join(thread, nil) }
+        guard let thread else { return }
+        if canHang { pthread_detach(thread) } else { pthread_join(thread, nil) }
     }
 
     /// Hands over a line without its end; callable from any thread.
@@ -51,6 +67,12 @@ public final class RecordWriter: Sendable {
         bytes.append(UInt8(ascii: "\n"))
         queue.append(bytes)
     }
+
+    /// How many lines were dropped since the beginning.
+    public var droppedCount: Int { queue.droppedInAll }
+
+    /// Hands over a record for the journal.
+    func write(record: [UInt8]) { queue.append(record) }
 
     /// Waits until all lines handed over before are written, or dropped because the descriptor is gone.
     ///
@@ -95,22 +117,30 @@ public final class RecordWriter: Sendable {
 private final class LineThread: Sendable {
     private let queue: LineQueue
     private let descriptor: Int32
+    private let isJournal: Bool
 
-    init(queue: LineQueue, descriptor: Int32) {
+    init(queue: LineQueue, descriptor: Int32, isJournal: Bool) {
         self.queue = queue
         self.descriptor = descriptor
+        self.isJournal = isJournal
     }
 
     func run() {
         while true {
             switch queue.next() {
             case .line(let bytes):
-                write(bytes)
+                if isJournal { send(bytes) } else { write(bytes) }
                 queue.lineIsDone()
             case .nothing: queue.wake.wait(milliseconds: -1)
             case .end: return
             }
         }
+    }
+
+    private func send(_ record: [UInt8]) {
+        let items = JournalEncoding.decode(record)
+        guard let line = items.first, !Journal.send(Array(items.dropFirst())) else { return }
+        write(line + [UInt8(ascii: "\n")])
     }
 
     /// Writes a line; one that cannot be written any more is given up.

@@ -69,15 +69,17 @@ public struct StandardErrorHandler: LogHandler {
             let name = "\(level)".padded(to: 8)
             line = "\(time.timeOfDay) \(hasColour ? "\u{1B}[\(colour(of: level))m\(name)\u{1B}[0m" : name) "
         }
-        line += escaped(message)
-        for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
-            line += " \(escaped(key))=\(quotedIfNeeded(text(of: value)))"
-        }
-        return line
+        return line + escaped(message) + values(metadata)
+    }
+
+    /// ` key=value` for each, without what only the journal has a use for.
+    static func values(_ metadata: Logger.Metadata) -> String {
+        metadata.filter { $0.key != JournalHandler.messageIDKey }.sorted { $0.key < $1.key }
+            .map { " \(escaped($0.key))=\(quotedIfNeeded(text(of: $0.value)))" }.joined()
     }
 
     /// syslog's priorities (syslog(3)); trace has none of its own.
-    private static func priority(of level: Logger.Level) -> Int {
+    static func priority(of level: Logger.Level) -> Int {
         switch level {
         case .trace, .debug: 7
         case .info: 6
@@ -100,7 +102,7 @@ public struct StandardErrorHandler: LogHandler {
         }
     }
 
-    private static func text(of value: Logger.Metadata.Value) -> String {
+    static func text(of value: Logger.Metadata.Value) -> String {
         switch value {
         case .string(let text): text
         case .stringConvertible(let value): value.description

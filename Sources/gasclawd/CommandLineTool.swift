@@ -20,7 +20,7 @@ struct Gasclawd: ParsableCommand {
             """,
         subcommands: [
             RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, CheckCommand.self,
-            VersionCommand.self,
+            ReloadCommand.self, VersionCommand.self, CatalogCommand.self,
         ])
 }
 

@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Configuration
+import ControlAPI
 import JSON
 import LinuxSys
 import SystemPackage
@@ -36,4 +37,12 @@ struct VersionCommand: ParsableCommand {
     mutating func run() throws {
         Output.write(json ? JSONValue.object(["version": .string(gasclawdVersion)]).line + "\n" : "gasclawd \(gasclawdVersion)\n")
     }
+}
+
+/// Prints `units/gasclawd.catalog`.
+struct CatalogCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "print-catalog", abstract: "Print the journal's message catalog.", shouldDisplay: false)
+
+    mutating func run() throws { Output.write(EventCatalog.file) }
 }

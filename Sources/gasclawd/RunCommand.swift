@@ -20,14 +20,22 @@ struct RunCommand: ParsableCommand {
         let (configuration, path) = try options.configuration()
         let level = SharedLevel(Logger.Level(configuration.log))
         let writer: RecordWriter
+        let isJournal = Journal.isStandardError
         do throws(SystemError) {
             let style = StandardErrorHandler.Style.fitting(2)
-            writer = try RecordWriter(descriptor: 2, notice: StandardErrorHandler.dropNotice(style))
+            writer =
+                isJournal
+                ? try RecordWriter(journalOr: 2, notice: JournalHandler.dropNotice())
+                : try RecordWriter(descriptor: 2, notice: StandardErrorHandler.dropNotice(style))
         } catch {
             throw CommandFailure(code: 70, "run: \(error)")
         }
-        let log = Logger(label: "gasclawd") { _ in
-            LevelledHandler(inner: StandardErrorHandler(writer: writer, level: .trace), level: level)
+        let log = Logger(label: "gasclawd") { label in
+            let inner: any LogHandler =
+                isJournal
+                ? JournalHandler(writer: writer, label: label, level: .trace)
+                : StandardErrorHandler(writer: writer, level: .trace)
+            return LevelledHandler(inner: inner, level: level)
         }
         defer { writer.flush(within: .seconds(2)) }
         let code: Int32
@@ -35,7 +43,8 @@ struct RunCommand: ParsableCommand {
             let daemon = try Daemon(
                 DaemonOptions(
                     version: gasclawdVersion, configuration: configuration, configPath: path,
-                    environment: .current, setLogLevel: { level.set(Logger.Level($0)) }), log: log)
+                    environment: .current, setLogLevel: { level.set(Logger.Level($0)) },
+                    droppedRecords: { writer.droppedCount }), log: log)
             code = try daemon.run()
         } catch {
             throw CommandFailure(code: error.code, error.message)
@@ -68,7 +77,7 @@ final class SharedLevel: Sendable {
 
 /// A handler whose level is shared.
 struct LevelledHandler: LogHandler {
-    var inner: StandardErrorHandler
+    var inner: any LogHandler
     let level: SharedLevel
 
     var logLevel: Logger.Level {

@@ -9,6 +9,7 @@ import LinuxSys
 import SystemPackage
 
 // Under which name we were called decides what we are: the daemon and its commands, or what stands in for Claude Code.
+SignalReceiver.crashPlainly()
 let arguments = CurrentProcess.arguments
 switch arguments.first.map({ FilePath(bytes: $0).lastName }) {
 case Array("claude".utf8):

@@ -10,12 +10,16 @@ enum Bd {
     static func run(_ arguments: [String]) throws(Failure) -> Int32 {
         let words = Words(
             arguments,
-            valued: ["-C", "--db", "--actor", "--title", "-d", "--description", "--body", "-m", "-t", "--type", "-p",
-                     "--priority", "-l", "--labels", "-a", "--assignee", "--id", "--status", "-n", "--limit",
-                     "--query", "-r", "--reason", "--resolution", "--parent", "--deps"])
+            valued: [
+                "-C", "--db", "--actor", "--title", "-d", "--description", "--body", "-m", "-t", "--type", "-p",
+                "--priority", "-l", "--labels", "-a", "--assignee", "--id", "--status", "-n", "--limit",
+                "--query", "-r", "--reason", "--resolution", "--parent", "--deps",
+            ])
         // Section 7: `--name` and `--content` do not exist; an unknown flag is exit 1.
-        let known: Set<String> = ["--json", "--all", "--silent", "--dry-run", "-q", "-v", "-f", "--force", "--readonly",
-                                  "--sandbox", "--stdin"]
+        let known: Set<String> = [
+            "--json", "--all", "--silent", "--dry-run", "-q", "-v", "-f", "--force", "--readonly",
+            "--sandbox", "--stdin",
+        ]
         for flag in words.flagNames where !known.contains(flag) { throw Failure("Error: unknown flag: \(flag)") }
         for flag in ["--name", "--content"] where words.value(flag) != nil {
             throw Failure("Error: unknown flag: \(flag)")
@@ -132,7 +136,8 @@ enum Bd {
             Terminal.say(enveloped(list) ?? list.line)
         } else {
             for issue in found {
-                Terminal.say("\(issue["id"]?.string ?? "") · \(issue["title"]?.string ?? "")\n\(issue["description"]?.string ?? "")")
+                let words = ["id", "title", "description"].map { issue[$0]?.string ?? "" }
+                Terminal.say("\(words[0]) · \(words[1])\n\(words[2])")
             }
         }
         return 0

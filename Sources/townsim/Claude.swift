@@ -74,7 +74,8 @@ enum Claude {
             case "--settings": options.settings = try settings(value ?? "")
             case "--model": options.model = value
             case "--dangerously-skip-permissions": options.skipsPermissions = true
-            case "--permission-mode": options.skipsPermissions = options.skipsPermissions || value == "bypassPermissions"
+            case "--permission-mode":
+                options.skipsPermissions = options.skipsPermissions || value == "bypassPermissions"
             case "--": break
             default:
                 if name.hasPrefix("-"), name.count > 1 { break }

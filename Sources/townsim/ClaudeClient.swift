@@ -182,7 +182,8 @@ final class ClaudeClient {
         }
         if let prompt = options.prompt { return try beginTurn(prompt: prompt) }
         if options.isHeadless {
-            throw Failure("Error: Input must be provided either through stdin or as a prompt argument when using --print")
+            throw Failure(
+                "Error: Input must be provided either through stdin or as a prompt argument when using --print")
         }
         try wait()
     }

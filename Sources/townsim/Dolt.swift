@@ -9,8 +9,10 @@ enum Dolt {
     static func run(_ arguments: [String]) throws(Failure) -> Int32 {
         let words = Words(
             arguments,
-            valued: ["--config", "--port", "-P", "--host", "-H", "--user", "-u", "--data-dir", "-q", "--query",
-                     "--max-connections", "--password", "-p"])
+            valued: [
+                "--config", "--port", "-P", "--host", "-H", "--user", "-u", "--data-dir", "-q", "--query",
+                "--max-connections", "--password", "-p",
+            ])
         switch words.positional.first {
         case "sql-server": return try serve(words)
         case "sql": return try query(words)

@@ -22,7 +22,8 @@ struct Fault {
     /// The text of the final row and of the terminal (kimi-claude.md B.1; transcripts/README.md "Seen").
     func text(isInteractive: Bool) -> String {
         switch status {
-        case 401, 403: "\(isInteractive ? "Please run /login ·" : "Failed to authenticate.") API Error: \(status) \(message)"
+        case 401, 403:
+            "\(isInteractive ? "Please run /login ·" : "Failed to authenticate.") API Error: \(status) \(message)"
         case 429: "API Error: Request rejected (429) · \(message)"
         case 529: "API Error: Repeated 529 Overloaded errors. \(message)"
         default: "API Error: \(status) \(message)"
@@ -52,7 +53,11 @@ struct Fault {
         "quota-weekly-403": Fault(
             status: 403, type: "permission_error",
             message:
-                "You've reached your weekly (7-day) usage limit. Your quota will reset when the current 7-day window ends. To continue now, purchase extra usage or upgrade your plan: https://www.kimi.com/membership/subscription?tab=quota",
+                """
+                You've reached your weekly (7-day) usage limit. Your quota will reset when the current 7-day \
+                window ends. To continue now, purchase extra usage or upgrade your plan: \
+                https://www.kimi.com/membership/subscription?tab=quota
+                """,
             error: "authentication_failed"),
         // A.2 and A.3; what follows these words was not recorded
         "quota-monthly-403": Fault(
@@ -62,7 +67,10 @@ struct Fault {
         "concurrency-403": Fault(
             status: 403, type: "access_terminated_error",
             message:
-                "You've reached your concurrent request limit. Please wait for your ongoing requests to finish and try again.",
+                """
+                You've reached your concurrent request limit. Please wait for your ongoing requests to finish and \
+                try again.
+                """,
             error: "authentication_failed"),
         // A.2, transcripts/invalid-401.jsonl
         "invalid-401": Fault(
@@ -74,13 +82,20 @@ struct Fault {
         "membership-402": Fault(
             status: 402, type: "invalid_request_error",
             message:
-                "We're unable to verify your membership benefits at this time. Please ensure your membership is active.",
+                """
+                We're unable to verify your membership benefits at this time. Please ensure your membership is \
+                active.
+                """,
             error: "unknown"),
         // A.2; the addresses were not recorded
         "terminated-403": Fault(
             status: 403, type: "access_terminated_error",
             message:
-                "Access terminated. Review our Community Guidelines(https://www.kimi.com/code/docs/en/kimi-code/community-guidelines.html) or contact support.",
+                """
+                Access terminated. Review our Community \
+                Guidelines(https://www.kimi.com/code/docs/en/kimi-code/community-guidelines.html) or contact \
+                support.
+                """,
             error: "authentication_failed"),
         // A.2
         "overloaded-529": Fault(
@@ -90,7 +105,10 @@ struct Fault {
         "billing-429": Fault(
             status: 429, type: "exceeded_current_quota_error",
             message:
-                "Your account org-0a1b2c3d4e5f6a7b8c9d<ak-0f1e2d3c4b5a69788796> is suspended due to insufficient balance, please recharge",
+                """
+                Your account org-0a1b2c3d4e5f6a7b8c9d<ak-0f1e2d3c4b5a69788796> is suspended due to insufficient \
+                balance, please recharge
+                """,
             error: "rate_limit"),
     ]
 }

@@ -126,9 +126,12 @@ struct GtSeat {
             // For the roles of a rig gt names its settings file on the command line.
             arguments += ["--settings", settingsFolder + "/.claude/settings.json"]
         }
-        let line = [agent.command] + arguments.map { argument in
-            argument.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:".contains($0) } ? argument : shellQuoted(argument)
-        }
+        let line =
+            [agent.command]
+            + arguments.map { argument in
+                argument.allSatisfy { $0.isLetter || $0.isNumber || "-_./=:".contains($0) }
+                    ? argument : shellQuoted(argument)
+            }
         return (["exec", "env"] + assignments + line + [shellQuoted(beacon)]).joined(separator: " ")
     }
 

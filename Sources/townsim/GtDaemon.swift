@@ -41,7 +41,9 @@ enum GtDaemon {
         let isUp = try Waiting.until(.seconds(3)) { () throws(Failure) in
             try Disk.object(town.path("daemon/state.json"))?["pid"]?.integer == Int(pid)
         }
-        guard isUp, Program.isAlive(pid) else { throw Failure("daemon failed to start (check logs with 'gt daemon logs')") }
+        guard isUp, Program.isAlive(pid) else {
+            throw Failure("daemon failed to start (check logs with 'gt daemon logs')")
+        }
         Terminal.say("✓ Daemon started (PID \(pid))")
         return 0
     }

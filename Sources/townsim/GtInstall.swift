@@ -106,7 +106,9 @@ enum GtInstall {
             throw Failure("invalid git URL \"\(url)\": expected a remote URL (e.g., https://, git@, file:///)")
         }
         let town = try GtTown.find()
-        if name.contains(where: { "-./\\ ".contains($0) }) { throw Failure("adding rig: rig name \"\(name)\" contains invalid characters") }
+        if name.contains(where: { "-./\\ ".contains($0) }) {
+            throw Failure("adding rig: rig name \"\(name)\" contains invalid characters")
+        }
         if name == "hq" { throw Failure("adding rig: rig name \"hq\" is reserved for town-level infrastructure") }
         if try town.rigs().contains(where: { $0.name == name }) { throw Failure("adding rig: rig already exists") }
         let folder = town.path(name)
@@ -187,7 +189,8 @@ enum GtInstall {
             list.append([
                 "name": .string(rig.name), "beads_prefix": .string(rig.prefix),
                 "status": .string(try GtStatus.rigState(town, rig.name)), "witness": state("witness"),
-                "refinery": state("refinery"), "polecats": JSONValue(Disk.names(town.path("\(rig.name)/polecats")).count),
+                "refinery": state("refinery"),
+                "polecats": JSONValue(Disk.names(town.path("\(rig.name)/polecats")).count),
                 "crew": JSONValue(Disk.names(town.path("\(rig.name)/crew")).filter { !$0.hasPrefix(".") }.count),
             ])
         }

@@ -80,7 +80,9 @@ enum GtRoles {
             // --all means the running ones only.
             for seat in try crewSeats(town) where try tmux.hasSession(seat.session) { seats.append(seat) }
         } else {
-            guard !words.positional.isEmpty else { throw Failure("at least one argument is required when not using --all") }
+            guard !words.positional.isEmpty else {
+                throw Failure("at least one argument is required when not using --all")
+            }
             seats = try named(words, town)
         }
         for seat in seats {
@@ -99,7 +101,9 @@ enum GtRoles {
                 try seat.start(GtSeat.StartOptions(agentOverride: words.value("--agent"), topic: "start"))
                 Terminal.say("✓ Started crew worker: \(seat.address)")
             case "restart":
-                guard Disk.isDirectory(seat.directory) else { throw Failure("crew worker '\(seat.name ?? "")' not found") }
+                guard Disk.isDirectory(seat.directory) else {
+                    throw Failure("crew worker '\(seat.name ?? "")' not found")
+                }
                 if try tmux.hasSession(seat.session) { try seat.stop() }
                 // CLAUDE_CONFIG_DIR is not forwarded here (section 2).
                 try seat.start(

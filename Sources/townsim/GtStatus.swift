@@ -31,7 +31,7 @@ enum GtStatus {
             ],
             "tmux": [
                 "socket": .string(tmux.socket),
-                "socket_path": .string("\(Environment.value("TMUX_TMPDIR") ?? "/tmp")/tmux-\(getuid())/\(tmux.socket)"),
+                "socket_path": .string(tmux.socketPath),
                 "running": .bool(!sessions.isEmpty), "pid": JSONValue(server ?? 0),
                 "session_count": JSONValue(sessions.count),
             ],

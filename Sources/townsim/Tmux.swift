@@ -40,6 +40,15 @@ struct Tmux {
 
     func hasSession(_ name: String) throws(Failure) -> Bool { try sessions().contains(name) }
 
+    /// Where the socket's file is.
+    var socketPath: String { "\(Environment.value("TMUX_TMPDIR") ?? "/tmp")/tmux-\(getuid())/\(socket)" }
+
+    /// Ends the server with all its sessions. tmux leaves the socket's file behind; it is removed.
+    func killServer() throws(Failure) {
+        try run("kill-server")
+        Disk.remove(socketPath)
+    }
+
     struct Pane {
         let pid: Int32
         let isDead: Bool
@@ -71,7 +80,9 @@ struct Tmux {
         try run("set-hook", "-u", "-t", session, "pane-died")
         if let pane = try pane(of: session), !pane.isDead, Program.isAlive(pane.pid) {
             try run("send-keys", "-t", "=\(session):", "C-c")
-            _ = Program.end(pane.pid, SIGTERM, within: .seconds(2)) || Program.end(pane.pid, SIGKILL, within: .seconds(2))
+            _ =
+                Program.end(pane.pid, SIGTERM, within: .seconds(2))
+                || Program.end(pane.pid, SIGKILL, within: .seconds(2))
         }
         try run("kill-session", "-t", "=\(session)")
     }

@@ -79,9 +79,6 @@ struct MiniatureTown {
         config_dir = "\(configDirectory)"
         sandboxed = "yes"
 
-        [services]
-        dolt_port = \(Dolt.freePort())
-
         [paths]
         state = "\(state)"
         runtime = "\(runtime)"

@@ -67,7 +67,7 @@ private struct TestPipe: ~Copyable {
     }
 
     @Test func theNumberOfDroppedLinesStandsWhereTheyAreMissing() throws {
-        let queue = LineQueue(wake: try WakeUp(), notice: { "\($0) missing" })
+        let queue = LineQueue(wake: try WakeUp(), notice: { Array("\($0) missing\n".utf8) })
         for number in 0..<(RecordWriter.linesMax + 3) { queue.append(Array("\(number)".utf8)) }
         func next() -> String? {
             guard case .line(let bytes) = queue.next() else { return nil }
@@ -82,7 +82,7 @@ private struct TestPipe: ~Copyable {
     }
 
     @Test func longLinesDoNotTakeTheMemoryEither() throws {
-        let queue = LineQueue(wake: try WakeUp(), notice: { "\($0) missing" })
+        let queue = LineQueue(wake: try WakeUp(), notice: { Array("\($0) missing\n".utf8) })
         let line = [UInt8](repeating: 120, count: 64 << 10)
         for _ in 0..<1000 { queue.append(line) }
         var bytes = 0

@@ -1,0 +1,30 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Glibc
+import LinuxSys
+import SystemPackage
+
+// Measures the budgets of the design on this machine: `Benchmarks GASCLAWD [ROUNDS]`. What is compared is measured
+// side by side in one run, for machines are noisy.
+let arguments = CurrentProcess.arguments.map { String(decoding: $0, as: UTF8.self) }
+switch FilePath(arguments[0]).lastComponent?.string {
+case "tmux": exit(TmuxStamp.run(arguments))
+case "claude": exit(IdleAgent.run())
+default: break
+}
+guard arguments.count >= 2, Syscalls.isExecutable(FilePath(arguments[1])) else {
+    say("usage: Benchmarks GASCLAWD [ROUNDS]")
+    exit(64)
+}
+do {
+    let rounds = arguments.count > 2 ? Int(arguments[2]) ?? 400 : 400
+    let bench = try Bench(gasclawd: arguments[1])
+    defer { bench.remove() }
+    try bench.measureStart(rounds: 20)
+    try bench.measureKeys(rounds: rounds)
+    try bench.measureIdle(seconds: 10)
+    try bench.measureRows(rounds: max(10, rounds / 16))
+} catch {
+    say("benchmark failed: \(error)")
+    exit(1)
+}

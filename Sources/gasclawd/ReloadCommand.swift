@@ -1,0 +1,47 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ArgumentParser
+import ControlAPI
+import JSON
+import Timekeeping
+
+struct ReloadCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reload", abstract: "Read the configuration again, as a whole or not at all.")
+
+    @OptionGroup var options: CommonOptions
+    @Flag(help: "Return when the agents concerned are back.") var wait = false
+    @Option(help: ArgumentHelp("How long to wait: 30s, 10m.", valueName: "duration")) var timeout = "10m"
+    @Flag(help: "Print JSON.") var json = false
+
+    mutating func run() throws {
+        guard let limit = Duration(configured: timeout) else {
+            throw ValidationError("--timeout takes a duration as 30s or 10m")
+        }
+        let client = try options.client()
+        let seconds = limit.wholeMilliseconds / 1000
+        let status: Int
+        let answer: JSONValue
+        do throws(ControlClientError) {
+            (status, answer) = try client.answer(
+                "POST", wait ? "/v1/reload?wait=\(min(seconds, 86400))" : "/v1/reload",
+                timeout: wait ? limit + .seconds(10) : .seconds(30))
+        } catch {
+            throw ControlClient.failure(error, socket: client.socket)
+        }
+        if json { Output.write(answer.line + "\n") }
+        switch status {
+        case 200:
+            guard !json else { return }
+            let agents = (answer["agents_to_reload"]?.array ?? []).compactMap(\.string)
+            Output.write("generation \(answer["generation"]?.integer ?? 0) is in force\n")
+            if !agents.isEmpty { Output.write("agents: \(agents.joined(separator: " "))\n") }
+        case 422:
+            let errors = (answer["errors"]?.array ?? []).compactMap(\.string)
+            throw CommandFailure(code: 78, lines: json ? [] : errors)
+        default:
+            throw CommandFailure(
+                code: status == 409 ? 75 : 1, "reload: \(answer["error"]?["message"]?.string ?? "HTTP \(status)")")
+        }
+    }
+}

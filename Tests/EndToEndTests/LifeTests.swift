@@ -1,0 +1,213 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Glibc
+import JSON
+import LinuxSys
+import SystemPackage
+import Testing
+
+@testable import townsim
+
+/// The daemon ends, in order or not, and another takes its place.
+@Suite(.serialized) struct LifeTests {
+    @Test func aSignalEndsItWithItsSocketAndTheAgentsLiveOn() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let pid = try town.pid(of: ada)
+            let events = try town.events()
+            #expect(try town.endDaemon() == .exited(0))
+            #expect(!Disk.exists(town.socket))
+            #expect(try town.pid(of: ada) == pid)
+            #expect(Program.isAlive(pid))
+            #expect(try events.seen("daemon.stopping").count == 1)
+            try town.request("while nobody watches", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+            // The next one takes the agent up where it is.
+            try town.startDaemon()
+            let agent = try #require(try town.status()?["agents"]?.array?.first)
+            #expect(agent["pid"]?.integer == Int(pid))
+            #expect(agent["session"]?.string == ada.session)
+            #expect(agent["unmanaged"]?.bool == false)
+        }
+    }
+
+    @Test func aSecondRunNamesTheFirstAndLeavesItAlone() throws {
+        try withTown { town in
+            try town.startDaemon()
+            let second = try town.gasclawd("run")
+            #expect(second.status == .exited(75))
+            #expect(text(second.errors).contains("pid \(try town.daemonPID)"))
+            #expect(try town.status() != nil)
+        }
+    }
+
+    @Test func aSignalDuringAReloadBringsTheAgentBackFirst() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let grace = try town.startCrew("grace")
+            let events = try town.events()
+            try town.gasclawd("keys", "rotate")
+            try events.next("agent.reload.started")
+            #expect(try town.endDaemon() == .exited(0))
+            for agent in [ada, grace] {
+                let pid = try town.pid(of: agent)
+                #expect(try town.tmux("display-message", "-p", "-t", agent.session, "#{pane_dead}").hasPrefix("0"))
+                try town.request("of \(agent.session)", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+            }
+            // What was not done yet is done by the next one.
+            let active = try #require(town.keys.first { _ in true })
+            _ = active
+            try town.startDaemon()
+            try eventually("all agents to hold the active key") {
+                let status = try town.status()
+                let agents = status?["agents"]?.array ?? []
+                return agents.count == 2 && agents.allSatisfy { $0["key"] == status?["keys"]?["active"] }
+            }
+        }
+    }
+
+    @Test func afterAKillInTheMiddleOfAReloadNothingIsLostOrDoneTwice() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let grace = try town.startCrew("grace")
+            // The town's own hook, which brings the mayor back; it has to survive.
+            try town.demand("gt", "mayor", "start", "--agent", "kimi-claude", directory: town.root)
+            let hook = try town.tmux("show-hooks", "-w", "-t", "hq-mayor")
+            #expect(hook.contains("respawn-pane"))
+            let events = try town.events()
+            let active = try #require(try town.status()?["keys"]?["active"]?.string)
+            let key = try #require(town.keys.first { $0.id == active })
+            // An agent that does not end at once keeps the reload in its middle.
+            try town.fail(key, with: "quota-5h-403")
+            try events.next("agent.reload.started")
+            #expect(try town.endDaemon(SIGKILL) == .signalled(SIGKILL))
+            let acted = try events.seen("sighting").count { $0["acted"]?.bool == true }
+            #expect(acted == 1)
+            try town.startDaemon()
+            let after = try town.events()
+            let cooling = try #require(
+                try town.status()?["keys"]?["items"]?.array?.first { $0["id"]?.string == active })
+            #expect(cooling["state"]?.string == "cooling")
+            #expect(cooling["cause"]?.string == "quota")
+            try eventually("all agents to hold another key") {
+                let agents = try town.status()?["agents"]?.array ?? []
+                return agents.count == 3
+                    && agents.allSatisfy { $0["key"]?.string != active && $0["pending_reload"]?.isNull == true }
+            }
+            for agent in [ada, grace, Agent(session: "hq-mayor", directory: town.root + "/mayor")] {
+                let pid = try town.pid(of: agent)
+                try town.request("of \(agent.session)", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+            }
+            #expect(try after.seen("key.cooled").isEmpty)
+            #expect(try after.seen("sighting").allSatisfy { $0["acted"]?.bool == false })
+            try eventually("the hook to be back") { try town.tmux("show-hooks", "-w", "-t", "hq-mayor") == hook }
+        }
+    }
+
+    @Test func anAgentThatStartsWithoutADaemonIsTakenUpLater() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            try town.endDaemon()
+            let ada = try town.startCrew("ada")
+            let pid = try town.pid(of: ada)
+            #expect(Disk.names(town.state + "/launches") == ["\(pid).json"])
+            try town.startDaemon()
+            let events = try town.events()
+            try events.next("agent.leased") { $0["session"]?.string == ada.session }
+            let agent = try #require(try town.status()?["agents"]?.array?.first)
+            #expect(agent["pid"]?.integer == Int(pid))
+            #expect(agent["key"] == (try town.status()?["keys"]?["active"]))
+            #expect(Disk.names(town.state + "/launches").isEmpty)
+            // It is one like all others: its key goes, and it gets another.
+            let old = try town.request("of ada") { $0.pid == pid }
+            try town.gasclawd("keys", "rotate")
+            #expect(try events.next("agent.reload.finished")["session"]?.string == ada.session)
+            try town.request("of the same conversation") { $0.conversation == old.conversation && $0.key != old.key }
+        }
+    }
+
+    @Test func aDaemonThatComesBackDuringALaunchIsNotNeeded() throws {
+        try withTown(keys: 1) { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let pid = try town.pid(of: ada)
+            // An agent that dies while nobody watches is no lease of the next daemon.
+            try town.endDaemon()
+            try town.tmux("kill-session", "-t", ada.session)
+            try eventually("the agent's end") { !Program.isAlive(pid) }
+            try town.startDaemon()
+            #expect(try town.status()?["agents"]?.array?.isEmpty == true)
+        }
+    }
+
+    @Test func brokenStateIsSetAsideAndNeverFatal() throws {
+        try withTown { town in
+            for name in ["keys.json", "offsets.json", "reloads.json"] {
+                try Disk.makeDirectories(town.state, mode: 0o700)
+                try Disk.replace("\(town.state)/\(name)", Array("{\"version\":1,\"keys\":{\"x".utf8))
+            }
+            try town.startDaemon()
+            #expect(try town.status()?["state"]?.string == "ready")
+            #expect(Disk.names(town.state).filter { $0.hasSuffix(".corrupt") }.count == 3)
+        }
+    }
+
+    @Test func aRuntimeDirectoryThatIsRemovedComesBackWithItsSocket() throws {
+        try withTown { town in
+            try town.startDaemon()
+            for _ in 1...2 {
+                Disk.removeTree(town.runtime)
+                try eventually("the socket to be back", within: .seconds(20)) { try town.status() != nil }
+            }
+            Disk.remove(town.socket)
+            try eventually("the socket to be back", within: .seconds(20)) { try town.status() != nil }
+            let events = try town.events()
+            let key = CanaryKey()
+            try town.write(key, to: "9")
+            try events.next("key.added") { $0["id"]?.string == key.id }
+            #expect(try town.gasclawd("run").status == .exited(75), "its place is still taken")
+        }
+    }
+
+    @Test func stateThatCannotBeWrittenDegradesUntilItCan() throws {
+        try withTown { town in
+            guard getuid() == 0 else { return }  // Only root may mount; what root may write shows nothing else.
+            try Disk.makeDirectories(town.state, mode: 0o700)
+            let mount = try Program.run(
+                ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", town.state], environment: town.environment)
+            guard mount.status.isSuccess else { return }  // A container without the right to mount.
+            defer { _ = umount2(town.state, Int32(MNT_DETACH)) }
+            try town.startDaemon()
+            let events = try town.events()
+            try events.next("daemon.ready")
+            // Full to the last byte.
+            try fill(town.state + "/ballast")
+            let key = CanaryKey()
+            try town.write(key, to: "9")
+            try events.next("key.added") { $0["id"]?.string == key.id }
+            let degraded = try events.next("daemon.degraded")
+            #expect(degraded["detail"]?.string?.contains("state") == true)
+            #expect(try town.gasclawd("status", "--check").status == .exited(1))
+            Disk.remove(town.state + "/ballast")
+            try events.next("daemon.ready")
+            #expect(try Disk.text(town.state + "/keys.json")?.contains(key.id) == true)
+        }
+    }
+
+    private func fill(_ path: String) throws {
+        let file = try Syscalls.open(FilePath(path), flags: O_WRONLY | O_CREAT)
+        let page = [UInt8](repeating: 0, count: 4096)
+        do throws(SystemError) {
+            while true { try Syscalls.writeAll(file.raw, page) }
+        } catch {
+            guard error.errno == .noSpace else { throw error }
+        }
+    }
+}
