@@ -24,7 +24,7 @@ public struct Controller: Sendable {
     var activatedAt: Timestamp
     var config: StatusReport.Config
     /// All accounts have been read once.
-    private var isStarted = false
+    public private(set) var isStarted = false
     /// The time of the last input: all that was due then has been done.
     private var handledUpTo = Timestamp(microseconds: .min)
     /// The town's emergency stop: nobody is started anew until it is gone.

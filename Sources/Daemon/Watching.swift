@@ -127,7 +127,10 @@ extension Daemon {
         }
     }
 
+    /// Follows the folders of the leases, but not before the keys are known: a row about an unknown key would count for
+    /// nobody, and what it says of it could not be redacted.
     func followTranscripts(isAdopted: Bool) {
+        guard controller.isStarted else { return }
         transcripts?.follow(Set(controller.leases.values.map(\.slug)), isAdopted: isAdopted)
     }
 

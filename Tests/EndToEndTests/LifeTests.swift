@@ -58,8 +58,6 @@ import Testing
                 try town.request("of \(agent.session)", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
             }
             // What was not done yet is done by the next one.
-            let active = try #require(town.keys.first { _ in true })
-            _ = active
             try town.startDaemon()
             try eventually("all agents to hold the active key") {
                 let status = try town.status()
@@ -132,13 +130,37 @@ import Testing
         }
     }
 
-    @Test func aDaemonThatComesBackDuringALaunchIsNotNeeded() throws {
+    @Test(arguments: [SIGTERM, SIGKILL])
+    func aFailureWhileNobodyWatchesIsActedUponAtTheStart(signal: Int32) throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let active = try #require(try town.status()?["keys"]?["active"]?.string)
+            let key = try #require(town.keys.first { $0.id == active })
+            let row = try town.request("of ada") { $0.directory == ada.directory && $0.result == "ok" }
+            try town.endDaemon(signal)
+            try town.appendFailure(
+                of: row, status: 403, text: "You've reached your 5-hour usage limit. \(key.randomPart) \(key.text)")
+            try town.startDaemon()
+            let events = try town.events()
+            let sighting = try events.next("sighting")
+            #expect(sighting["why"]?.string == "acted")
+            #expect(sighting["id"]?.string == active)
+            let said = sighting["text"]?.string ?? ""
+            #expect(said.contains("usage limit") && !said.contains(key.randomPart.prefix(8)), "\(said)")
+            try events.next("key.cooled")
+            #expect(try events.next("agent.reload.finished")["session"]?.string == ada.session)
+            try town.request("of the same conversation") { $0.conversation == row.conversation && $0.key != active }
+        }
+    }
+
+    @Test func anAgentThatEndsWhileNobodyWatchesIsForgotten() throws {
         try withTown(keys: 1) { town in
             try town.install()
             try town.startDaemon()
             let ada = try town.startCrew("ada")
             let pid = try town.pid(of: ada)
-            // An agent that dies while nobody watches is no lease of the next daemon.
             try town.endDaemon()
             try town.tmux("kill-session", "-t", ada.session)
             try eventually("the agent's end") { !Program.isAlive(pid) }
