@@ -8,6 +8,7 @@ public struct EventHistory: Sendable {
     private struct Item: Sendable {
         let seq: Int
         let type: String
+        let time: Timestamp
         let line: String
     }
 
@@ -20,6 +21,8 @@ public struct EventHistory: Sendable {
     private var start = 0
     private var bytes = 0
     private var nextSeq = 1
+    /// The time of the last event that is no longer here.
+    private var lastGivenUp = Timestamp(microseconds: 0)
 
     public init(bootID: String) { self.bootID = bootID }
 
@@ -28,10 +31,11 @@ public struct EventHistory: Sendable {
         let record = EventRecord(seq: nextSeq, bootID: bootID, time: time, event: event)
         nextSeq += 1
         let line = record.line
-        items.append(Item(seq: record.seq, type: event.type, line: line))
+        items.append(Item(seq: record.seq, type: event.type, time: time, line: line))
         bytes += line.utf8.count
         while items.count - start > Self.countMax || bytes > Self.bytesMax, items.count - start > 1 {
             bytes -= items[start].line.utf8.count
+            lastGivenUp = items[start].time
             start += 1
         }
         if start > 4096 {
@@ -54,7 +58,7 @@ public struct EventHistory: Sendable {
         let since = max(0, since)
         if start < items.count, items[start].seq > since + 1 {
             let dropped = items[start].seq - since - 1
-            lines.append(Self.gap(count: dropped, bootID: bootID, seq: items[start].seq - 1))
+            lines.append(Self.gap(count: dropped, bootID: bootID, seq: items[start].seq - 1, time: lastGivenUp))
         }
         for item in items[start...] where item.seq > since && (types.isEmpty || types.contains(item.type)) {
             lines.append(item.line)
@@ -64,10 +68,13 @@ public struct EventHistory: Sendable {
 
     /// The line that stands for events that a reader did not get.
     ///
-    /// - Parameter seq: The number of the last of them.
-    public static func gap(count: Int, bootID: String, seq: Int) -> String {
+    /// - Parameters:
+    ///   - seq: The number of the last of them.
+    ///   - time: When that was.
+    public static func gap(count: Int, bootID: String, seq: Int, time: Timestamp) -> String {
         let object: JSONObject = [
-            "seq": JSONValue(seq), "boot_id": .string(bootID), "type": "events.dropped", "count": JSONValue(count),
+            "seq": JSONValue(seq), "boot_id": .string(bootID), "time": .string(time.rfc3339), "type": "events.dropped",
+            "count": JSONValue(count),
         ]
         return JSONValue.object(object).line
     }

@@ -5,6 +5,7 @@ import JSON
 import NIOCore
 import NIOHTTP1
 import NIOPosix
+import Timekeeping
 
 /// One connection: takes requests one after the other and writes what the daemon answers.
 final class ClientHandler: ChannelInboundHandler {
@@ -43,7 +44,7 @@ final class ClientHandler: ChannelInboundHandler {
     private var lastSeq = 0
     private var pending = 0
     private var dropped = 0
-    private var lastDropped = 0
+    private var lastDropped = (seq: 0, time: Timestamp(microseconds: 0))
 
     init(
         clients: ClientList, userID: UInt32, bootID: String, onEvent: @escaping @Sendable (ControlEvent) -> Void
@@ -257,11 +258,11 @@ final class ClientHandler: ChannelInboundHandler {
         guard types.isEmpty || types.contains(event.type) else { return }
         if pending > Self.pendingMax || (dropped > 0 && pending > Self.pendingMax / 2) {
             dropped += 1
-            lastDropped = event.seq
+            lastDropped = (event.seq, event.time)
             return
         }
         if dropped > 0 {
-            write(EventHistory.gap(count: dropped, bootID: bootID, seq: lastDropped))
+            write(EventHistory.gap(count: dropped, bootID: bootID, seq: lastDropped.seq, time: lastDropped.time))
             dropped = 0
         }
         write(event.line)

@@ -2,6 +2,7 @@
 
 import ControlAPI
 import JSON
+import Timekeeping
 
 /// A request that the daemon has to answer.
 public struct ControlCall: Sendable {
@@ -49,9 +50,11 @@ public enum ControlEvent: Sendable {
 public struct PublishedEvent: Sendable {
     public let seq: Int
     public let type: String
+    public let time: Timestamp
     public let line: String
 
-    public init(seq: Int, type: String, line: String) {
+    public init(seq: Int, type: String, time: Timestamp, line: String) {
+        self.time = time
         self.seq = seq
         self.type = type
         self.line = line

@@ -273,6 +273,10 @@ public struct Controller: Sendable {
         effects.append(.emit(.configApplied(path: path, generation: generation)))
         guard new.launch != old.launch else { return }
         effects.append(.launchValuesChanged)
+        for lease in leases.values where lease.pending?.reason == .config && lease.launch == new.launch {
+            // It was changed back before the agent's turn came.
+            leases[lease.process]?.pending = nil
+        }
         // What an adopted lease was started with is not kept; it was an earlier configuration.
         restart(now, .config) { $0.launch != new.launch }
     }

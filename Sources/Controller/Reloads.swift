@@ -90,7 +90,11 @@ extension Controller {
             restart(now, .key) { held.isToGoOn($0, now) }
         }
         guard reload == nil, hasReadyKey, !isStopped, !isEnding else { return }
-        if let place = revivals.filter({ $0.value.due <= now }).min(by: { $0.value.due < $1.value.due })?.key,
+        func order(_ place: PanePlace, _ revival: Revival) -> (Timestamp, String, String) {
+            (revival.due, place.socket, place.pane)
+        }
+        if let place = revivals.filter({ $0.value.due <= now })
+            .min(by: { order($0.key, $0.value) < order($1.key, $1.value) })?.key,
             let revival = revivals.removeValue(forKey: place)
         {
             let order = makeOrder(session: revival.session, place: place, process: nil)
@@ -105,8 +109,9 @@ extension Controller {
             return !isHeldBack(lease) || pending.since + settings.patience <= now
         }
         // Stalled before idle before busy; among equals who waits longest, then by name, so that it can be foretold.
-        func rank(_ lease: Lease) -> (Int, Timestamp, String) {
-            (lease.isStalled ? 0 : lease.isBusy == true ? 2 : 1, lease.pending?.since ?? now, lease.session)
+        func rank(_ lease: Lease) -> (Int, Timestamp, String, Int32) {
+            let state = lease.isStalled ? 0 : lease.isBusy == true ? 2 : 1
+            return (state, lease.pending?.since ?? now, lease.session, lease.process.pid)
         }
         guard let lease = ready.min(by: { rank($0) < rank($1) }), let pending = lease.pending else { return }
         guard let place = lease.place else {

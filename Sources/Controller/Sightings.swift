@@ -84,7 +84,11 @@ extension Controller {
         _ session: ConversationID?, _ folder: String, _ conversation: ConversationID?, _ time: Timestamp
     ) -> Lease? {
         let inFolder = leases.values.filter { $0.slug.matches(folder) }
-        if let session, let named = leases.values.first(where: { $0.conversation == session }) {
+        // Of two that have it the later one goes on with it: the end of the other is not known yet.
+        if let session,
+            let named = leases.values.filter({ $0.conversation == session })
+                .max(by: { ($0.since, $0.process.pid) < ($1.since, $1.process.pid) })
+        {
             return named.slug.matches(folder) && (conversation == nil || conversation == session) ? named : nil
         }
         return inFolder.count == 1 ? inFolder[0] : nil
@@ -167,7 +171,7 @@ extension Controller {
         // A row that names a living agent of another folder is forged.
         if let session = failure.session, leases.values.contains(where: { $0.conversation == session }) { return nil }
         guard let directory = failure.directory, ProjectSlug(directory: directory).matches(folder),
-            isInTown(directory), !leases.values.contains(where: { $0.slug.matches(folder) }), let active = pool.active
+            isInTown(directory), let active = pool.active
         else { return nil }
         return Owner(key: active, since: activatedAt, lease: nil)
     }
@@ -187,7 +191,8 @@ extension Controller {
         guard !changes.isEmpty else { return false }
         lastEffect[lease?.session ?? "(active)"] = now
         if lastEffect.count > 4096 { lastEffect = lastEffect.filter { now - $0.value < Self.sessionLimit } }
-        if pool.active != former {
+        // Beyond the limit nobody was moved: that must not put off its end.
+        if pool.active != former, !wasLimited {
             rotations.removeAll { now - $0 >= Self.rotationsWindow }
             rotations.append(now)
         }

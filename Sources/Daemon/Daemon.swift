@@ -197,7 +197,7 @@ public final class Daemon {
     func emit(_ event: Event) {
         let record = history.append(event, at: Timestamp.now)
         let line = record.line
-        server?.publish(PublishedEvent(seq: record.seq, type: event.type, line: line))
+        server?.publish(PublishedEvent(seq: record.seq, type: event.type, time: record.time, line: line))
         metrics.count(event, at: record.time, reaction: .nanoseconds(EventLoop.now - loop.turnBegan))
         ring?.append(Array(line.utf8))
         log.log(level: event.level, "\(event.type)", metadata: event.metadata)

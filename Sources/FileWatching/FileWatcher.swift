@@ -39,6 +39,7 @@ public final class FileWatcher {
     private let onReports: ([WatchReport]) -> Void
     private let onTrouble: () -> Void
     private let watchesMax: Int
+    private let pollInterval: Duration
     private var inotify: Inotify?
     private var registration: EventLoop.Watch?
     private var states: [String: State] = [:]
@@ -55,21 +56,20 @@ public final class FileWatcher {
     private var pollTimer: EventLoop.Timer?
     public private(set) var statistics = Statistics()
 
-    /// How often a path that cannot be watched is looked at.
-    static let pollInterval = Duration.seconds(2)
-
     /// - Parameters:
     ///   - watchesMax: Directories beyond this number are polled.
+    ///   - pollInterval: How often a path that cannot be watched is looked at.
     ///   - onTrouble: Called when what is polled may have changed.
     ///   - onReports: Called on the loop's thread with files to read again, each at most once a call.
     public init(
-        on loop: EventLoop, watchesMax: Int = 4096, onTrouble: @escaping () -> Void = {},
-        onReports: @escaping ([WatchReport]) -> Void
+        on loop: EventLoop, watchesMax: Int = 4096, pollInterval: Duration = .seconds(2),
+        onTrouble: @escaping () -> Void = {}, onReports: @escaping ([WatchReport]) -> Void
     ) {
         self.loop = loop
         self.onReports = onReports
         self.onTrouble = onTrouble
         self.watchesMax = watchesMax
+        self.pollInterval = pollInterval
         openInstance()
     }
 
@@ -352,7 +352,7 @@ public final class FileWatcher {
     private func schedulePoll() {
         let isNeeded = states.values.contains { !$0.polled.isEmpty }
         if isNeeded && pollTimer == nil {
-            pollTimer = loop.schedule(after: Self.pollInterval) { [unowned self] in
+            pollTimer = loop.schedule(after: pollInterval) { [unowned self] in
                 pollTimer = nil
                 if inotify == nil { openInstance() }
                 dirty.formUnion(states.values.filter { !$0.polled.isEmpty }.map(\.spec.id))

@@ -113,7 +113,11 @@ struct Walk {
         return current
     }
 
-    private enum Step { case directory, link(FilePath), missing }
+    private enum Step {
+        case directory
+        case link(FilePath)
+        case missing
+    }
 
     /// What the name is. What is missing, a link or closed to us is watched for, and looked at once more after that.
     private mutating func step(_ directory: borrowing Descriptor, _ name: [UInt8]) throws(SystemError) -> Step {
@@ -131,7 +135,7 @@ struct Walk {
                     watch(directory, .hop(name))
                     do throws(SystemError) {
                         return .link(try Syscalls.linkTarget(path, at: directory.raw))
-                    } catch where error.errno == .invalidArgument || error.errno == .noSuchFileOrDirectory {
+                    } catch  where error.errno == .invalidArgument || error.errno == .noSuchFileOrDirectory {
                         if isArmed { return .missing }
                     }
                 default:
@@ -172,7 +176,8 @@ struct Walk {
     ) throws(SystemError) {
         watch(directory, .level(logical: logical, index: index))
         if isRemote(directory) {
-            result.polled.append(PolledPath(path: logical, reason: "the file system tells of no changes made elsewhere"))
+            result.polled.append(
+                PolledPath(path: logical, reason: "the file system tells of no changes made elsewhere"))
         }
         let pattern = spec.pattern[index]
         let names: [[UInt8]]
@@ -237,7 +242,8 @@ struct Walk {
     ) throws(SystemError) {
         var names = components(of: target)
         guard let last = names.popLast() else { return }
-        let start = try Syscalls.open(target.isAbsolute ? "/" : ".", flags: Syscalls.pathOnly | O_DIRECTORY, at: directory.raw)
+        let start = try Syscalls.open(
+            target.isAbsolute ? "/" : ".", flags: Syscalls.pathOnly | O_DIRECTORY, at: directory.raw)
         guard let folder = try self.directory(below: start, names: names) else { return }
         watch(folder, .target(last, logical: logical))
         do throws(SystemError) {

@@ -110,6 +110,11 @@ public struct KeyPool: Sendable {
     /// Ends the first reading: from now on there is an active key.
     public mutating func open(at now: Timestamp) -> [PoolChange] {
         isOpen = true
+        for (id, record) in records {
+            // Written while the clock was wrong: nothing rests longer than a subscription's longest window.
+            guard let until = record.memory.cooldown?.until, until - now > Self.resetMax else { continue }
+            records[id]?.memory.cooldown?.until = now + Self.resetMax
+        }
         let former = active
         active = nil
         if let former, isReady(former, at: now) {

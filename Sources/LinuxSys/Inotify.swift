@@ -55,7 +55,9 @@ public final class Inotify {
     /// directory neither takes the events of the other away.
     public func add(directory fd: Int32, mask: Mask) throws(SystemError) -> Int32 {
         try Syscalls.check("inotify_add_watch", FilePath("/proc/self/fd/\(fd)")) {
-            inotify_add_watch(descriptor.raw, "/proc/self/fd/\(fd)", mask.rawValue | UInt32(IN_ONLYDIR) | UInt32(bitPattern: Int32(IN_MASK_ADD)))
+            inotify_add_watch(
+                descriptor.raw, "/proc/self/fd/\(fd)",
+                mask.rawValue | UInt32(IN_ONLYDIR) | UInt32(bitPattern: Int32(IN_MASK_ADD)))
         }
     }
 
@@ -68,7 +70,8 @@ public final class Inotify {
         var position = 0
         let header = MemoryLayout<inotify_event>.size
         while position + header <= count {
-            let event = UnsafeRawPointer(buffer.baseAddress.unsafelyUnwrapped + position).loadUnaligned(as: inotify_event.self)
+            let event = UnsafeRawPointer(buffer.baseAddress.unsafelyUnwrapped + position).loadUnaligned(
+                as: inotify_event.self)
             let start = position + header
             let length = Int(event.len)
             let name = UnsafeRawBufferPointer(rebasing: buffer[start..<(start + length)])

@@ -144,7 +144,7 @@ public final class ProcessHandle {
     public func send(_ signal: Int32) throws(SystemError) {
         do throws(SystemError) {
             _ = try Syscalls.check("pidfd_send_signal") { gcl_pidfd_send_signal(descriptor.raw, signal) }
-        } catch where error.errno == .noSuchProcess {
+        } catch  where error.errno == .noSuchProcess {
             return
         }
     }

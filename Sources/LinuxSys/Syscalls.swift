@@ -85,7 +85,9 @@ public enum Syscalls {
     }
 
     /// The target of a symbolic link, relative to a directory. The corresponding C function is `readlinkat`.
-    public static func linkTarget(_ path: FilePath, at directory: Int32 = Syscalls.workingDirectory) throws(SystemError) -> FilePath {
+    public static func linkTarget(_ path: FilePath, at directory: Int32 = Syscalls.workingDirectory) throws(SystemError)
+        -> FilePath
+    {
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
         let count = try check("readlinkat", path) {
             path.withPlatformString { name in

@@ -319,7 +319,8 @@ public final class LogFollower {
             let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
                 while filled < count {
                     do throws(SystemError) {
-                        let rest = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[filled..<count]))
+                        let rest = UnsafeMutableRawBufferPointer(
+                            UnsafeMutableBufferPointer(rebasing: buffer[filled..<count]))
                         let got = try Syscalls.read(source.descriptor.raw, at: offset + Int64(filled), into: rest) ?? 0
                         if got == 0 { break }
                         filled += got

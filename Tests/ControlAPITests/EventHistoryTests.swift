@@ -106,7 +106,8 @@ import Timekeeping
         let names = [
             Event.key("added", id: "", account: "", reason: "").type,
             Event.keyOut("cooled", id: "", account: "", cause: "", until: nil, reason: "").type,
-            Event.keysRejected(path: "", error: "").type, Event.reload("started", session: "", role: "", reason: "", resumed: true).type,
+            Event.keysRejected(path: "", error: "").type,
+            Event.reload("started", session: "", role: "", reason: "", resumed: true).type,
             Event.watch("overflow", path: nil, detail: "").type, Event.town("thaw").type,
             Event.configRejected(path: nil, errors: []).type, Event.daemonStopping(detail: "").type,
             Event.bootstrapStep("x", result: "done", took: .zero, detail: "").type,

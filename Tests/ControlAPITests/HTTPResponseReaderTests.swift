@@ -6,7 +6,9 @@ import Testing
 
 @Suite struct HTTPResponseReaderTests {
     /// What a reader makes of an answer that comes in these pieces.
-    private func read(_ pieces: [[UInt8]], thenEnds: Bool = false) throws -> (status: Int, body: String, isComplete: Bool) {
+    private func read(_ pieces: [[UInt8]], thenEnds: Bool = false) throws -> (
+        status: Int, body: String, isComplete: Bool
+    ) {
         var reader = HTTPResponseReader()
         var body: [UInt8] = []
         for piece in pieces where !piece.isEmpty { try reader.take(piece) { body += $0 } }

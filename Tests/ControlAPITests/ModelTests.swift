@@ -24,7 +24,8 @@ import Timekeeping
     @Test(arguments: [
         "{}", "[]", "null", #"{"pid":1}"#, #"{"cwd":"/"}"#, #"{"pid":0,"cwd":"/"}"#, #"{"pid":-1,"cwd":"/"}"#,
         #"{"pid":99999999999,"cwd":"/"}"#, #"{"pid":"1","cwd":"/"}"#, #"{"pid":1,"cwd":"w"}"#, #"{"pid":1,"cwd":7}"#,
-        #"{"pid":1,"cwd":"/","pane":"3"}"#, #"{"pid":1,"cwd":"/","pane":"%"}"#, #"{"pid":1,"cwd":"/","pane":"%3;kill-server"}"#,
+        #"{"pid":1,"cwd":"/","pane":"3"}"#, #"{"pid":1,"cwd":"/","pane":"%"}"#,
+        #"{"pid":1,"cwd":"/","pane":"%3;kill-server"}"#,
         #"{"pid":1,"cwd":"/","pane":"%٣"}"#, #"{"pid":1,"cwd":"/","tmux_socket":"t"}"#, #"{"pid":1,"cwd":"/\u0000x"}"#,
         #"{"pid":1,"cwd":"/","session":["x"]}"#,
     ])
@@ -105,7 +106,8 @@ import Timekeeping
                 until: word == "cooling" ? now : nil, lastUsed: nil, leases: 0)
         }
         return StatusReport(
-            version: "0", bootID: "b", state: state, detail: "d", pid: 1, startedAt: now, generation: 12, townRoot: "/t",
+            version: "0", bootID: "b", state: state, detail: "d", pid: 1, startedAt: now, generation: 12,
+            townRoot: "/t",
             isTownInstalled: true, isStopped: false, activeKey: nil, keys: keys, rejected: [],
             agents: [
                 StatusReport.AgentItem(
@@ -123,7 +125,8 @@ import Timekeeping
                 "agents", "watch", "config",
             ])
         let keys = try #require(json["keys"])
-        #expect(keys.object?.names == ["total", "ready", "cooling", "disabled", "active", "strategy", "items", "rejected"])
+        #expect(
+            keys.object?.names == ["total", "ready", "cooling", "disabled", "active", "strategy", "items", "rejected"])
         #expect(keys["total"] == 4 && keys["ready"] == 2 && keys["cooling"] == 1 && keys["disabled"] == 1)
         #expect(keys["active"]?.isNull == true)
         #expect(

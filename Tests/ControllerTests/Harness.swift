@@ -162,7 +162,8 @@ struct Harness {
         serial += 1
         let row: JSONValue = [
             "type": "assistant", "isApiErrorMessage": true, "uuid": .string(uuid ?? "row-\(serial)"),
-            "timestamp": .string((time ?? now).rfc3339), "sessionId": .optional(session?.text), "cwd": .string(directory),
+            "timestamp": .string((time ?? now).rfc3339), "sessionId": .optional(session?.text),
+            "cwd": .string(directory),
             "apiErrorStatus": JSONValue(status), "isSidechain": .bool(isSidechain),
             "message": ["content": [["type": "text", "text": .string(text)]]],
         ]
@@ -181,7 +182,8 @@ struct Harness {
 
     mutating func turn(_ agent: Agent, begins: Bool) {
         let row: TranscriptRow =
-            begins ? .turnBegan(session: agent.conversation, time: now) : .turnEnded(session: agent.conversation, time: now)
+            begins
+            ? .turnBegan(session: agent.conversation, time: now) : .turnEnded(session: agent.conversation, time: now)
         feed(.transcript(row, folder: Self.folder(agent.directory), conversation: agent.conversation))
     }
 

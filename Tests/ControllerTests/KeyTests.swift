@@ -38,7 +38,9 @@ import Timekeeping
         try step(1, "a rotation") { harness in harness.feed(.rotationRequested(harness.token())) }
         try step(0, "the same configuration") { $0.feed(.configured(Harness.settings, path: nil)) }
         try step(0, "a refused configuration") { $0.feed(.configurationRejected(path: nil, errors: ["x"])) }
-        try step(0, "the same configuration as before the refusal") { $0.feed(.configured(Harness.settings, path: nil)) }
+        try step(0, "the same configuration as before the refusal") {
+            $0.feed(.configured(Harness.settings, path: nil))
+        }
         try step(1, "a configuration") { harness in
             var settings = Harness.settings
             settings.patience = .seconds(1)
@@ -130,7 +132,9 @@ import Timekeeping
 
     @Test func aRejectedFileIsToldOnceAndKeepsItsKeys() throws {
         var harness = try Harness(keys: 1)
-        for _ in 0..<3 { harness.feed(.accountRejected(name: "1", path: "/a/1", error: "1:2: bad \(Harness.text("1"))")) }
+        for _ in 0..<3 {
+            harness.feed(.accountRejected(name: "1", path: "/a/1", error: "1:2: bad \(Harness.text("1"))"))
+        }
         #expect(harness.all("keys.rejected").count == 1)
         #expect(harness.report().rejected.map(\.path) == ["/a/1"])
         #expect(!harness.report().json.line.contains("CANARY"))

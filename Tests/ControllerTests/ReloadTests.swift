@@ -185,7 +185,7 @@ import Timekeeping
         harness.pass(5)
         harness.feed(.processExited(resumed.process))
         #expect(harness.all("agent.reload.started").count == 1, "the town's own hook comes first")
-        harness.pass(5)
+        harness.pass(15)
         #expect(harness.all("agent.reload.started").count == 2)
         #expect(harness.all("agent.reload.started").last?["resumed"] == false)
         let order = try #require(harness.controller.reload?.order)
@@ -261,6 +261,17 @@ import Timekeeping
         harness.feed(.stopped(false))
         #expect(harness.all("town.thaw").count == 1)
         #expect(harness.order?.session == "hq-mayor")
+    }
+
+    @Test func whoeverIsAboutToEndBeginsNothing() throws {
+        var harness = try Harness(keys: 2)
+        let mayor = try harness.launch("hq-mayor")
+        harness.feed(.stopping)
+        harness.pass(10)
+        try harness.fail(mayor, Say.quota, status: 403)
+        harness.pass(3600)
+        #expect(harness.all("key.cooled").count == 1)
+        #expect(harness.all("agent.reload.started").isEmpty)
     }
 
     @Test func withoutRollingReloadsNobodyIsRestarted() throws {
@@ -356,6 +367,22 @@ import Timekeeping
         next.feed(.started)
         #expect(next.order?.process == one.process)
         #expect(next.all("agent.reload.started").last?["reason"] == "recovered")
+    }
+
+    @Test func whatFellDueSinceTheLastInputIsDueAtOnce() throws {
+        var harness = try Harness(keys: 1)
+        let one = try harness.launch("one")
+        harness.pass(10)
+        try harness.fail(one, Say.throttled, status: 429)
+        let due = harness.now + .seconds(300)
+        #expect(harness.controller.nextWake(after: harness.now) == due)
+        #expect(harness.controller.nextWake(after: due - .microseconds(1)) == due)
+        for late in [Duration.zero, .microseconds(1), .seconds(60)] {
+            #expect(harness.controller.nextWake(after: due + late) == due + late)
+        }
+        harness.now = due
+        harness.feed(.woke)
+        #expect(try #require(harness.controller.nextWake(after: due)) > due)
     }
 
     @Test func aLeaseWhileAllCoolGetsTheSoonestKey() throws {

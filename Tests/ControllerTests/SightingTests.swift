@@ -93,6 +93,21 @@ import Timekeeping
         #expect(harness.controller.pool.readyCount(at: harness.now) == 2)
     }
 
+    @Test func ofTwoAgentsWithOneConversationTheLaterOneWroteIt() throws {
+        var harness = try Harness(keys: 2)
+        let old = try harness.launch("mayor")
+        harness.turn(old, begins: true)
+        harness.pass(10)
+        // Resumed by somebody else before the end of the old one is known.
+        let new = try harness.launch("mayor", directory: old.directory)
+        let row = TranscriptRow.turnBegan(session: old.conversation, time: harness.now)
+        let name = Array("\(new.process.pid).json".utf8)
+        let text = #"{"sessionId":"\#(old.conversation.text)"}"#
+        harness.feed(.session(try #require(SessionFile.read(Array(text.utf8), name: name))))
+        harness.feed(.transcript(row, folder: Harness.folder(old.directory), conversation: old.conversation))
+        #expect(try harness.lease(new).isBusy == true)
+    }
+
     @Test func aRowFromOutsideOfTheTownIsNobodys() throws {
         var harness = try Harness(keys: 2)
         for directory in ["/home/user/project", "/workspace/gtx", "/workspace"] {
@@ -122,6 +137,16 @@ import Timekeeping
             Say.throttled, status: 429, session: nil, directory: directory, time: harness.now - .seconds(60))
         harness.feed(.transcript(old, folder: Harness.folder(directory), conversation: nil))
         #expect(try harness.verdict() == "old")
+    }
+
+    @Test func theTownIsAlsoWhereItsLinksLead() throws {
+        var harness = try Harness(keys: 2)
+        harness.feed(.townLocated("/data/town"))
+        harness.pass(10)
+        let directory = "/data/town/dog"
+        let row = try harness.row(Say.throttled, status: 429, session: nil, directory: directory)
+        harness.feed(.transcript(row, folder: Harness.folder(directory), conversation: nil))
+        #expect(try harness.verdict() == "acted")
     }
 
     @Test(arguments: [(Say.overloaded, 429), ("model not found", 404), ("Not logged in", 403), ("too long", 400)])

@@ -130,7 +130,9 @@ struct FolderTests {
         try folder.makeDirectory("accounts/1")
         try folder.write("accounts/1/config.toml", "")
         _ = watched.watchAccounts()
-        try watched.expect(["-accounts/1/config.toml", "accounts/2/config.toml"]) { try folder.rename("accounts/1", "accounts/2") }
+        try watched.expect(["-accounts/1/config.toml", "accounts/2/config.toml"]) {
+            try folder.rename("accounts/1", "accounts/2")
+        }
         try watched.expect(["accounts/2/config.toml"]) { try folder.append("accounts/2/config.toml", "x") }
         try watched.expect(["-accounts/2/config.toml"]) { try folder.rename("accounts/2", "accounts/.2") }
         try watched.expect([]) { try folder.append("accounts/.2/config.toml", "x") }
@@ -144,7 +146,9 @@ struct FolderTests {
         // /tmp, our folder, accounts, accounts/1.
         #expect(watched.watcher.statistics.directories == 4)
         let events = watched.watcher.statistics.events
-        _ = try watched.reports { for number in 0..<200 { try watched.folder.write("accounts/1/tree/\(number)/f", "") } }
+        _ = try watched.reports {
+            for number in 0..<200 { try watched.folder.write("accounts/1/tree/\(number)/f", "") }
+        }
         #expect(watched.watcher.statistics.events < events + 20)
     }
 }
@@ -160,10 +164,12 @@ final class Thread {
 
     init(_ body: @escaping @Sendable () -> Void) throws {
         let argument = Unmanaged.passRetained(Body(body)).toOpaque()
-        let code = pthread_create(&handle, nil, { argument in
-            if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
-            return nil
-        }, argument)
+        let code = pthread_create(
+            &handle, nil,
+            { argument in
+                if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+                return nil
+            }, argument)
         guard code == 0 else { throw SystemError(call: "pthread_create", errno: .init(rawValue: code)) }
     }
 

@@ -38,7 +38,9 @@ final class TemporaryFolder {
         try Syscalls.rename(path.appending(from), to: path.appending(to))
     }
 
-    func link(_ name: String, to target: String) throws { try Syscalls.link(path.appending(name), to: FilePath(target)) }
+    func link(_ name: String, to target: String) throws {
+        try Syscalls.link(path.appending(name), to: FilePath(target))
+    }
 
     func hardLink(_ name: String, to file: String) throws {
         guard Glibc.link(path.appending(file).string, path.appending(name).string) == 0 else {

@@ -52,7 +52,9 @@ struct ModelTests {
         }
         var text = 0
         /// Operations that make no sense in the tree as it is fail, which is as good.
-        func attempt(_ action: () throws -> Void) { do { try action() } catch is SystemError {} catch { Issue.record("\(error)") } }
+        func attempt(_ action: () throws -> Void) {
+            do { try action() } catch is SystemError {} catch { Issue.record("\(error)") }
+        }
         for step in 0..<300 {
             let one = Int.random(in: 0..<4, using: &random)
             let two = Int.random(in: 0..<4, using: &random)

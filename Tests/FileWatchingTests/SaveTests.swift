@@ -94,7 +94,8 @@ struct SaveTests {
         let folder = watched.folder.path
         try watched.folder.makeDirectory("d")
         _ = watched.watcher.add(WatchSpec(id: "c", base: folder.appending("d"), pattern: [.name("a.log")]))
-        _ = watched.watcher.add(WatchSpec(id: "l", base: folder.appending("d"), pattern: [.affix("", ".log")], use: .log))
+        _ = watched.watcher.add(
+            WatchSpec(id: "l", base: folder.appending("d"), pattern: [.affix("", ".log")], use: .log))
         let file = try Syscalls.open(folder.appending("d/a.log"), flags: O_WRONLY | O_CREAT)
         try watched.settle()
         _ = watched.takeReports()

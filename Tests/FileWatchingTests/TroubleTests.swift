@@ -7,8 +7,8 @@ import Testing
 
 @testable import FileWatching
 
-/// Whose rights this thread's file accesses have from now on (setfsuid(2), which Swift's module of the C library lacks).
-/// Nothing changes for one who is not root.
+/// Whose rights this thread's file accesses have from now on; nothing changes for one who is not root.
+/// (setfsuid(2), which Swift's module of the C library lacks.)
 private func become(_ user: UInt32) throws {
     typealias Call = @convention(c) (UInt32) -> Int32
     let address = try #require(dlsym(nil, "setfsuid"))

@@ -26,9 +26,9 @@ final class Watched {
         final class Count { var value = 0 }
         let count = Count()
         troubles = { count.value }
-        watcher = FileWatcher(on: loop, watchesMax: watchesMax, onTrouble: { count.value += 1 }) {
-            box.reports.append($0)
-        }
+        watcher = FileWatcher(
+            on: loop, watchesMax: watchesMax, pollInterval: .milliseconds(200), onTrouble: { count.value += 1 }
+        ) { box.reports.append($0) }
         try folder.makeDirectory("canary")
     }
 
@@ -36,7 +36,9 @@ final class Watched {
 
     /// `<base>/<account>/config.toml`, as for the accounts directory.
     func watchAccounts(_ base: String = "accounts") -> [String] {
-        names(watcher.add(WatchSpec(id: "a", base: folder.path.appending(base), pattern: [.visible, .name("config.toml")])))
+        names(
+            watcher.add(
+                WatchSpec(id: "a", base: folder.path.appending(base), pattern: [.visible, .name("config.toml")])))
     }
 
     func watchFile(_ name: String, id: String = "f") -> [String] {

@@ -86,14 +86,19 @@ import Testing
     }
 
     @Test func withPermissionsToAskNothingIsChanged() throws {
-        #expect(try ClaudeFiles.settings(bytes(#"{"permissions":{"defaultMode":"plan"}}"#), bypassesPermissions: false) == nil)
+        #expect(
+            try ClaudeFiles.settings(bytes(#"{"permissions":{"defaultMode":"plan"}}"#), bypassesPermissions: false)
+                == nil)
     }
 }
 
 @Suite struct ClaudeSettingsTests {
     @Test(arguments: [
         (#"{"env":{"ANTHROPIC_BASE_URL":"https://evil"}}"#, ["env.ANTHROPIC_BASE_URL"]),
-        (#"{"env":{"ANTHROPIC_API_KEY":"x","ANTHROPIC_AUTH_TOKEN":"y"}}"#, ["env.ANTHROPIC_API_KEY", "env.ANTHROPIC_AUTH_TOKEN"]),
+        (
+            #"{"env":{"ANTHROPIC_API_KEY":"x","ANTHROPIC_AUTH_TOKEN":"y"}}"#,
+            ["env.ANTHROPIC_API_KEY", "env.ANTHROPIC_AUTH_TOKEN"]
+        ),
         (#"{"env":{"ANTHROPIC_CUSTOM_HEADERS":"x"}}"#, ["env.ANTHROPIC_CUSTOM_HEADERS"]),
         (#"{"env":{"CLAUDE_CODE_SHELL_PREFIX":"x"}}"#, ["env.CLAUDE_CODE_SHELL_PREFIX"]),
         (#"{"env":{"CLAUDE_CONFIG_DIR":"x"}}"#, ["env.CLAUDE_CONFIG_DIR"]),
@@ -108,7 +113,8 @@ import Testing
     }
 
     @Test func theEndpointIsPinnedAndTheRestOfTheCallersSettingsKept() throws {
-        let base = try JSONValue(parsing: #"{"hooks":{"x":[]},"env":{"A":"1","ANTHROPIC_BASE_URL":"https://evil"},"z":1.0}"#)
+        let base = try JSONValue(
+            parsing: #"{"hooks":{"x":[]},"env":{"A":"1","ANTHROPIC_BASE_URL":"https://evil"},"z":1.0}"#)
         let pinned = ClaudeSettings.pinned(base: base, baseURL: "https://good/")
         #expect(pinned.line == #"{"hooks":{"x":[]},"env":{"A":"1","ANTHROPIC_BASE_URL":"https://good/"},"z":1.0}"#)
         #expect(ClaudeSettings.pinned(base: nil, baseURL: "b").line == #"{"env":{"ANTHROPIC_BASE_URL":"b"}}"#)
@@ -136,7 +142,8 @@ import Testing
         #expect(try registration(#"{"agents":{\#(agent)},"default_agent":"claude"}"#) == [choose])
         #expect(try registration(#"{"agents":{\#(agent)},"default_agent":"kimi-claude"}"#) == [])
         #expect(
-            try registration(#"{"agents":{"kimi-claude":{"command":"claude","args":[]}},"default_agent":"kimi-claude"}"#)
+            try registration(
+                #"{"agents":{"kimi-claude":{"command":"claude","args":[]}},"default_agent":"kimi-claude"}"#)
                 == [set])
     }
 

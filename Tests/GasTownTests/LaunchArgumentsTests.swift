@@ -20,7 +20,8 @@ import Testing
             .completed(settings: bytes("/s.json"), resume: try resume())
         #expect(
             texts(words) == [
-                "--resume", Self.text, "--settings", "/s.json", "--dangerously-skip-permissions", "--model", "x", "Go on.",
+                "--resume", Self.text, "--settings", "/s.json", "--dangerously-skip-permissions", "--model", "x",
+                "Go on.",
             ])
     }
 
@@ -63,7 +64,8 @@ import Testing
 
     @Test func everyOtherArgumentStaysByteForByte() throws {
         let odd: [[UInt8]] = [
-            [0xFF, 0xFE], [], bytes("a b"), bytes("\n"), [0xC3, 0x28], bytes("'\"$(x)`"), bytes("--x=é"), [0xED, 0xA0, 0x80],
+            [0xFF, 0xFE], [], bytes("a b"), bytes("\n"), [0xC3, 0x28], bytes("'\"$(x)`"), bytes("--x=é"),
+            [0xED, 0xA0, 0x80],
             bytes("--settings"), bytes("/x"), [0x80],
         ]
         let words = LaunchArguments(odd).completed(settings: [0xFE], resume: try resume())
@@ -101,12 +103,16 @@ import Testing
         }
     }
 
-    @Test(arguments: [["--resume", text], ["-r", text], ["--resume=\(text)"], ["a", "--session-id", text], ["--session-id=\(text)"]])
+    @Test(arguments: [
+        ["--resume", text], ["-r", text], ["--resume=\(text)"], ["a", "--session-id", text], ["--session-id=\(text)"],
+    ])
     func theCallersConversationIsKnown(_ words: [String]) {
         #expect(LaunchArguments(words.map(bytes)).conversation?.text == Self.text)
     }
 
-    @Test(arguments: [["--resume"], ["--resume", "last week"], ["--resume="], [text], ["--continue"], ["--resume", "\(text) "]])
+    @Test(arguments: [
+        ["--resume"], ["--resume", "last week"], ["--resume="], [text], ["--continue"], ["--resume", "\(text) "],
+    ])
     func whatNamesNoConversationGivesNone(_ words: [String]) {
         #expect(LaunchArguments(words.map(bytes)).conversation == nil)
     }
@@ -114,9 +120,10 @@ import Testing
 
 @Suite struct LaunchEnvironmentTests {
     @Test func anAgentGetsTheKeyAndNoTokenThatWouldWinOverIt() {
-        var environment = LaunchEnvironment([
-            "PATH=/bin", "ANTHROPIC_AUTH_TOKEN=old", "ANTHROPIC_API_KEY=old", "ANTHROPIC_MODEL=m", "X=a=b",
-        ].map(bytes))
+        var environment = LaunchEnvironment(
+            [
+                "PATH=/bin", "ANTHROPIC_AUTH_TOKEN=old", "ANTHROPIC_API_KEY=old", "ANTHROPIC_MODEL=m", "X=a=b",
+            ].map(bytes))
         environment.equip(
             baseURL: "https://b/", credential: "sk-x", configDirectory: "/c", shellPrefix: "/p", isSandboxed: true,
             variables: [("ANTHROPIC_API_KEY", "sk-from-configuration"), ("M", "1")])

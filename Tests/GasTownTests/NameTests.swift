@@ -41,9 +41,12 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "--dangerously-skip-permissions-------", "71625c97-55e3-4e3f-b203-be78b093110", "71625c97-55e3-4e3f-b203-be78b093110ab",
-        "71625c97_55e3_4e3f_b203_be78b093110a", "../../../../etc/passwd/aaaaaaaaaaaaa", "71625c97-55e3-4e3f-b203-be78b09311 a",
-        "71625c97-55e3-4e3f-b203-be78b09311\u{0}a", "g1625c97-55e3-4e3f-b203-be78b093110a", "７1625c97-55e3-4e3f-b203-be78b0931",
+        "", "--dangerously-skip-permissions-------", "71625c97-55e3-4e3f-b203-be78b093110",
+        "71625c97-55e3-4e3f-b203-be78b093110ab",
+        "71625c97_55e3_4e3f_b203_be78b093110a", "../../../../etc/passwd/aaaaaaaaaaaaa",
+        "71625c97-55e3-4e3f-b203-be78b09311 a",
+        "71625c97-55e3-4e3f-b203-be78b09311\u{0}a", "g1625c97-55e3-4e3f-b203-be78b093110a",
+        "７1625c97-55e3-4e3f-b203-be78b0931",
         "71625c97-55e3-4e3f-b203-be78b093110a\n", "$(reboot)-55e3-4e3f-b203-be78b093110a",
     ])
     func nothingElseIs(_ hostile: String) {
@@ -51,7 +54,9 @@ import Testing
         #expect(ConversationID(transcript: bytes(hostile + ".jsonl")) == nil)
     }
 
-    @Test(arguments: ["agent-71625c97-55e3-4e3f-b203-be78b093110a.jsonl", "71625c97-55e3-4e3f-b203-be78b093110a", ".jsonl"])
+    @Test(arguments: [
+        "agent-71625c97-55e3-4e3f-b203-be78b093110a.jsonl", "71625c97-55e3-4e3f-b203-be78b093110a", ".jsonl",
+    ])
     func otherFilesAreNoTranscripts(_ name: String) {
         #expect(ConversationID(transcript: bytes(name)) == nil)
     }
@@ -88,31 +93,37 @@ import Testing
     @Test(arguments: ["", "{", "[]", "7", #"{"pid":43}"#])
     func whatIsNotUnderstoodIsNothing(_ text: String) { #expect(read(text) == nil) }
 
-    @Test(arguments: ["x.json", ".json", "42", "42.json.tmp", "-42.json", "0.json", "+42.json", "99999999999.json", "4 2.json"])
+    @Test(arguments: [
+        "x.json", ".json", "42", "42.json.tmp", "-42.json", "0.json", "+42.json", "99999999999.json", "4 2.json",
+    ])
     func onlyAProcessNumberIsAName(_ name: String) { #expect(read("{}", name: name) == nil) }
 }
 
 @Suite struct AgentIdentityTests {
-    @Test(arguments: [
-        ("mayor", nil, "hq-mayor", .mayor, nil), ("deacon", nil, "hq-deacon", .deacon, nil),
-        ("deacon/boot", nil, "hq-boot", .boot, nil), ("boot", nil, "hq-boot", .boot, nil),
-        ("dog", nil, "hq-dog-alpha", .dog, nil), ("deacon/dogs/alpha", nil, "hq-dog-alpha", .dog, nil),
-        ("project/witness", "project", "pr-witness", .witness, "project"),
-        ("project/refinery", nil, "pr-refinery", .refinery, "project"),
-        ("project/crew/max", nil, "pr-crew-max", .crew, "project"),
-        ("project/polecats/nux", "project", "pr-nux", .polecat, "project"),
-        ("polecat", "project", "pr-nux", .polecat, "project"),
-        // Names that are roles elsewhere.
-        ("project/crew/dog", nil, "pr-crew-dog", .crew, "project"),
-        ("dog/polecats/mayor", nil, "do-mayor", .polecat, "dog"),
-        ("coordinator", nil, "x", .mayor, nil), ("health-check", nil, "x", .deacon, nil),
-        // Without a role the session's name tells.
-        (nil, nil, "hq-mayor", .mayor, nil), (nil, nil, "hq-overseer", .overseer, nil),
-        (nil, nil, "hq-dog-1", .dog, nil), (nil, "", "pr-witness", .witness, nil), (nil, nil, "pr-crew-max", .crew, nil),
-        (nil, nil, "pr-nux", .other, nil), (nil, nil, "pid-7", .other, nil), ("", nil, "", .other, nil),
-        ("///", nil, "-", .other, nil), ("emperor", nil, "x", .other, nil), ("other", nil, "hq-mayor", .mayor, nil),
-    ] as [(String?, String?, String, AgentRole, String?)])
-    func anAgentIsWhatGtSaysItIs(_ role: String?, _ rig: String?, _ session: String, _ wanted: AgentRole, _ inRig: String?) {
+    @Test(
+        arguments: [
+            ("mayor", nil, "hq-mayor", .mayor, nil), ("deacon", nil, "hq-deacon", .deacon, nil),
+            ("deacon/boot", nil, "hq-boot", .boot, nil), ("boot", nil, "hq-boot", .boot, nil),
+            ("dog", nil, "hq-dog-alpha", .dog, nil), ("deacon/dogs/alpha", nil, "hq-dog-alpha", .dog, nil),
+            ("project/witness", "project", "pr-witness", .witness, "project"),
+            ("project/refinery", nil, "pr-refinery", .refinery, "project"),
+            ("project/crew/max", nil, "pr-crew-max", .crew, "project"),
+            ("project/polecats/nux", "project", "pr-nux", .polecat, "project"),
+            ("polecat", "project", "pr-nux", .polecat, "project"),
+            // Names that are roles elsewhere.
+            ("project/crew/dog", nil, "pr-crew-dog", .crew, "project"),
+            ("dog/polecats/mayor", nil, "do-mayor", .polecat, "dog"),
+            ("coordinator", nil, "x", .mayor, nil), ("health-check", nil, "x", .deacon, nil),
+            // Without a role the session's name tells.
+            (nil, nil, "hq-mayor", .mayor, nil), (nil, nil, "hq-overseer", .overseer, nil),
+            (nil, nil, "hq-dog-1", .dog, nil), (nil, "", "pr-witness", .witness, nil),
+            (nil, nil, "pr-crew-max", .crew, nil),
+            (nil, nil, "pr-nux", .other, nil), (nil, nil, "pid-7", .other, nil), ("", nil, "", .other, nil),
+            ("///", nil, "-", .other, nil), ("emperor", nil, "x", .other, nil), ("other", nil, "hq-mayor", .mayor, nil),
+        ] as [(String?, String?, String, AgentRole, String?)])
+    func anAgentIsWhatGtSaysItIs(
+        _ role: String?, _ rig: String?, _ session: String, _ wanted: AgentRole, _ inRig: String?
+    ) {
         #expect(AgentIdentity(role: role, rig: rig, session: session) == AgentIdentity(role: wanted, rig: inRig))
     }
 }

@@ -19,7 +19,8 @@ import Testing
 
     @Test func allCommandsGoToTheTownsServer() {
         for call in [
-            tmux.inspect(pane: "%1"), tmux.setHooksAside(pane: "%1", hooks: hooks), tmux.respawn(pane: "%1", hooks: hooks),
+            tmux.inspect(pane: "%1"), tmux.setHooksAside(pane: "%1", hooks: hooks),
+            tmux.respawn(pane: "%1", hooks: hooks),
             tmux.restoreHooks(pane: "%1", hooks: hooks), tmux.setGlobalPath("/b:/bin"), tmux.globalPath(),
         ] {
             #expect(!commands(call).isEmpty)
@@ -75,10 +76,14 @@ import Testing
         #expect(report.hooks.entries.isEmpty)
     }
 
-    @Test(arguments: ["", "\n", "s", "s\t1", "s\tx\t0", "s\t99999999999\t0", "a\tb\t1\t0", "no server running on /tmp/x"])
+    @Test(arguments: [
+        "", "\n", "s", "s\t1", "s\tx\t0", "s\t99999999999\t0", "a\tb\t1\t0", "no server running on /tmp/x",
+    ])
     func whatIsNoReportIsNone(_ output: String) { #expect(PaneReport(output) == nil) }
 
-    @Test(arguments: ["pane-died[", "pane-died[x] y", "pane-died[0]", "pane-died[99999999999999999999] y", "pane-died[0"])
+    @Test(arguments: [
+        "pane-died[", "pane-died[x] y", "pane-died[0]", "pane-died[99999999999999999999] y", "pane-died[0",
+    ])
     func aHookThatIsNotUnderstoodIsPassedOver(_ line: String) throws {
         #expect(try #require(PaneReport("s\t1\t0\n\(line)")).hooks.entries.isEmpty)
     }

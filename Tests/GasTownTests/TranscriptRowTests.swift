@@ -121,14 +121,16 @@ struct Recorded: Sendable {
         #expect(TranscriptRow.read(bytes(line)) == nil)
     }
 
-    @Test(arguments: [
-        ("API Error: 403 {\"error\":{}}", 403), ("API Error (429 {\"error\":{}}) · Retrying", 429),
-        ("API Error: Request rejected (429) · words", 429), ("API Error: Rate limit reached", nil),
-        ("API Error: 999 words", nil), ("API Error: 40", nil),
-    ] as [(String, Int?)])
+    @Test(
+        arguments: [
+            ("API Error: 403 {\"error\":{}}", 403), ("API Error (429 {\"error\":{}}) · Retrying", 429),
+            ("API Error: Request rejected (429) · words", 429), ("API Error: Rate limit reached", nil),
+            ("API Error: 999 words", nil), ("API Error: 40", nil),
+        ] as [(String, Int?)])
     func anOlderClientsStatusIsReadFromItsText(_ text: String, _ status: Int?) throws {
         let row: JSONValue = [
-            "type": "assistant", "isApiErrorMessage": true, "message": ["content": [["type": "text", "text": .string(text)]]],
+            "type": "assistant", "isApiErrorMessage": true,
+            "message": ["content": [["type": "text", "text": .string(text)]]],
         ]
         guard case .failure(let failure) = TranscriptRow.read(row.encoded()) else {
             Issue.record("no failure")

@@ -62,13 +62,15 @@ import Testing
     }
 
     @Test func oneKeyInTwoProvidersCountsOnce() throws {
-        let file = try read("[providers.a]\napi_key='sk-x'\n[providers.b]\napi_key='sk-x'\n[providers.c]\napi_key='sk-y'")
+        let file = try read(
+            "[providers.a]\napi_key='sk-x'\n[providers.b]\napi_key='sk-x'\n[providers.c]\napi_key='sk-y'")
         #expect(file.keys.map { $0.key.reveal() } == ["sk-x", "sk-y"])
     }
 
     @Test(arguments: ["api_key = ''\n", ""])
     func anOAuthLoginIsListedAsNotUsable(_ line: String) throws {
-        let file = try read("[providers.'managed:kimi-code']\n\(line)[providers.'managed:kimi-code'.oauth]\nstorage='file'")
+        let file = try read(
+            "[providers.'managed:kimi-code']\n\(line)[providers.'managed:kimi-code'.oauth]\nstorage='file'")
         #expect(file.keys.isEmpty)
         #expect(try #require(file.remark).contains("OAuth"))
     }

@@ -37,7 +37,8 @@ struct Wording: Sendable, CustomTestStringConvertible {
             "You've reached your usage limit for this billing cycle. Your quota will be refreshed in the next cycle."),
         Wording(
             .client, status: 403, type: "access_terminated_error",
-            "Kimi For Coding is currently only available for Coding Agents such as Kimi CLI, Claude Code, Roo Code, Kilo Code, etc."),
+            "Kimi For Coding is currently only available for Coding Agents such as Kimi CLI, Claude Code, Roo Code, Kilo Code, etc."
+        ),
         Wording(
             .terminated, status: 403, type: "access_terminated_error",
             "Access terminated. Review our Community Guidelines(https://example.com) or contact support"),
@@ -52,7 +53,8 @@ struct Wording: Sendable, CustomTestStringConvertible {
             "You've reached your usage limit for this period. Your quota will be refreshed in the next period."),
         Wording(
             .quota, .month, status: 429,
-            "You've reached kimi monthly usage limit for this billing cycle. Your quota will be refreshed in the next cycle."),
+            "You've reached kimi monthly usage limit for this billing cycle. Your quota will be refreshed in the next cycle."
+        ),
         Wording(.request, status: 400, "Your request exceeded model token limit: 262144"),
         Wording(.request, status: 413, "body too large"),
         Wording(.model, status: 404, "unknown model"),
@@ -63,14 +65,17 @@ struct Wording: Sendable, CustomTestStringConvertible {
     static let newer: [Wording] = [
         Wording(
             .quota, .week, status: 403, type: "permission_error",
-            "You've reached your weekly (7-day) usage limit. Your quota will reset when the current 7-day window ends. To continue now, purchase extra usage or upgrade your plan: https://www.kimi.com/membership/subscription?tab=quota"),
+            "You've reached your weekly (7-day) usage limit. Your quota will reset when the current 7-day window ends. To continue now, purchase extra usage or upgrade your plan: https://www.kimi.com/membership/subscription?tab=quota"
+        ),
         Wording(
             .quota, .fiveHours, status: 403, type: "access_terminated_error",
-            "You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends. To continue now, purchase extra usage or upgrade your plan"),
+            "You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends. To continue now, purchase extra usage or upgrade your plan"
+        ),
         Wording(.quota, .month, status: 403, type: "permission_error", "You've reached your monthly usage limit"),
         Wording(
             .concurrency, status: 403, type: "access_terminated_error",
-            "You've reached your concurrent request limit. Please wait for your ongoing requests to finish and try again."),
+            "You've reached your concurrent request limit. Please wait for your ongoing requests to finish and try again."
+        ),
         Wording(.model, status: 403, type: "permission_error", "You do not have access to model k3-preview"),
         Wording(.invalid, status: 401, type: "authentication_error", "unauthenticated"),
         Wording(.unknown, status: 403, type: "permission_error", "Something that nobody has seen"),
@@ -98,7 +103,8 @@ struct Wording: Sendable, CustomTestStringConvertible {
         Wording(.billing, status: 429, type: "exceeded_current_quota_error", "no words that are known"),
         Wording(
             .throttled, status: 429, type: "rate_limit_reached_error",
-            "Your account org-1<ak-2> request reached organization max concurrency: 1, please try again after 1 seconds"),
+            "Your account org-1<ak-2> request reached organization max concurrency: 1, please try again after 1 seconds"
+        ),
         Wording(
             .throttled, status: 429, type: "rate_limit_reached_error",
             "Your account org-1<ak-2> request reached organization max RPM: 3, please try again after 20 seconds"),
@@ -114,7 +120,8 @@ struct Wording: Sendable, CustomTestStringConvertible {
     static let client: [Wording] = [
         Wording(
             .throttled, status: 429,
-            "API Error: Request rejected (429) · We're receiving too many requests at the moment. Please wait a moment and try again."),
+            "API Error: Request rejected (429) · We're receiving too many requests at the moment. Please wait a moment and try again."
+        ),
         Wording(.throttled, status: 429, "API Error: Request rejected (429) · this may be a temporary capacity issue"),
         Wording(.throttled, status: nil, "API Error: Rate limit reached"),
         Wording(.quota, .fiveHours, status: 429, "You've hit your session limit · resets 3:45pm"),
@@ -122,11 +129,14 @@ struct Wording: Sendable, CustomTestStringConvertible {
         Wording(.overloaded, status: 429, "API Error: Server is temporarily limiting requests (not your usage limit)"),
         Wording(
             .quota, .fiveHours, status: 403, type: "permission_error",
-            "Failed to authenticate. API Error: 403 You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends."),
+            "Failed to authenticate. API Error: 403 You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends."
+        ),
         Wording(
             .quota, .fiveHours, status: 403, type: "permission_error",
-            "Please run /login · API Error: 403 You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends."),
-        Wording(.membership, status: 402, "API Error: 402 We're unable to verify your membership benefits at this time."),
+            "Please run /login · API Error: 403 You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends."
+        ),
+        Wording(
+            .membership, status: 402, "API Error: 402 We're unable to verify your membership benefits at this time."),
         Wording(.membership, status: 402, "API Error: 402 something else"),
         Wording(.invalid, status: 401, "Please run /login · API Error: 401 something else"),
         Wording(.invalid, status: 401, "Failed to authenticate. API Error: 401 something else"),
@@ -145,22 +155,27 @@ struct Wording: Sendable, CustomTestStringConvertible {
     static let dumps: [Wording] = [
         Wording(
             .quota, .week, status: 403,
-            #"API Error: 403 {"error":{"type":"permission_error","message":"You've reached your usage limit for this billing cycle. Your quota will be refreshed in the next cycle."},"type":"error"}"#),
+            #"API Error: 403 {"error":{"type":"permission_error","message":"You've reached your usage limit for this billing cycle. Your quota will be refreshed in the next cycle."},"type":"error"}"#
+        ),
         Wording(
             .concurrency, status: 403,
-            #"API Error: 403 {"error":{"message":"You've reached your concurrent request limit. Please wait","type":"access_terminated_error"}}"#),
+            #"API Error: 403 {"error":{"message":"You've reached your concurrent request limit. Please wait","type":"access_terminated_error"}}"#
+        ),
         Wording(
             .overloaded, status: 429,
-            #"API Error: 429 {"error":{"type":"engine_overloaded_error","message":"The engine is currently overloaded, please try again later"}}"#),
+            #"API Error: 429 {"error":{"type":"engine_overloaded_error","message":"The engine is currently overloaded, please try again later"}}"#
+        ),
         Wording(
             .throttled, status: 429,
-            #"API Error (429 {"error":{"type":"rate_limit_reached_error","message":"max RPM: 3"}}) · Retrying in 2892 seconds… (attempt 10/10)"#),
+            #"API Error (429 {"error":{"type":"rate_limit_reached_error","message":"max RPM: 3"}}) · Retrying in 2892 seconds… (attempt 10/10)"#
+        ),
         Wording(
             .invalid, status: 401,
             #"API Error (401 {"error":{"type":"authentication_error","message":"unauthenticated"},"type":"error"})"#),
         Wording(
             .billing, status: 429,
-            #"API Error: 429 {"error":{"type":"exceeded_current_quota_error","message":"Your account org-1<ak-2> is suspended, please check"}}"#),
+            #"API Error: 429 {"error":{"type":"exceeded_current_quota_error","message":"Your account org-1<ak-2> is suspended, please check"}}"#
+        ),
         Wording(
             .unknown, status: 403,
             #"API Error: 403 {"error":{"message":"new words","type":"access_terminated_error"}}"#),

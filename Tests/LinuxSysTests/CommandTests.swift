@@ -61,7 +61,12 @@ struct CommandTests {
         #expect(result.status == .exited(5))
         // The pipe is closed with the command, so they end by themselves.
         let session = try pid(in: result.text)
-        #expect(try loop.run { !ProcessTable.all().compactMap(ProcessTable.status(of:)).contains { $0.session == session && $0.isAlive } })
+        #expect(
+            try loop.run {
+                !ProcessTable.all().compactMap(ProcessTable.status(of:)).contains {
+                    $0.session == session && $0.isAlive
+                }
+            })
     }
 
     @Test func aMissingProgramIsAnErrorThatNamesIt() throws {

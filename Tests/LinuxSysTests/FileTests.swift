@@ -1,8 +1,8 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import Glibc
-import SystemPackage
 import Synchronization
+import SystemPackage
 import Testing
 
 @testable import LinuxSys
@@ -31,7 +31,9 @@ struct AtomicFileTests {
         #expect(try folder.names == ["link", "real"])
     }
 
-    @Test(arguments: [("write", Errno.noSpace), ("fsync", .ioError), ("rename", .permissionDenied), ("fchmod", .notPermitted)])
+    @Test(arguments: [
+        ("write", Errno.noSpace), ("fsync", .ioError), ("rename", .permissionDenied), ("fchmod", .notPermitted),
+    ])
     func aFailureLeavesTheOldFileAndNothingElse(_ call: String, _ errno: Errno) throws {
         let folder = try TemporaryFolder()
         try folder.write("a", "old")
@@ -265,7 +267,9 @@ struct LockFileTests {
         let loop = try EventLoop()
         let script = "exec 9>\(path.string); flock 9; echo $$ >&9; exec sleep 600"
         var isOver = false
-        try Command.run(["/bin/sh", "-c", script], environment: ["PATH=/usr/bin:/bin"], timeout: .seconds(60), on: loop) {
+        try Command.run(
+            ["/bin/sh", "-c", script], environment: ["PATH=/usr/bin:/bin"], timeout: .seconds(60), on: loop
+        ) {
             _ in isOver = true
         }
         #expect(try loop.run { LockFile.holder(of: path) != nil })

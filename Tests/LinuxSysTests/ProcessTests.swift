@@ -1,8 +1,8 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import Glibc
-import SystemPackage
 import Synchronization
+import SystemPackage
 import Testing
 
 @testable import LinuxSys
@@ -65,10 +65,15 @@ struct ProcessTests {
         let loop = try EventLoop()
         let folder = try TemporaryFolder()
         let path = folder.path.string
-        let root = try stranger(
-            "sh -c 'trap \"\" TERM; sleep 600 & setsid sh -c \"echo \\$\\$ > \(path)/other; exec sleep 600\" & "
-                + "sh -c \"trap : TERM; echo \\$\\$ > \(path)/sub; exec sleep 600\" & touch \(path)/begun; wait; sleep 600'", on: loop)
-        #expect(try loop.run { ["other", "sub"].allSatisfy { Syscalls.exists(folder.path.appending($0)) } && ProcessTable.tree(of: root).count >= 4 })
+        try folder.write("other.sh", "echo $$ > \(path)/other; exec sleep 600\n")
+        try folder.write("sub.sh", "echo $$ > \(path)/sub; exec sleep 600\n")
+        let script = "trap \"\" TERM; sleep 600 & setsid sh \(path)/other.sh & sh \(path)/sub.sh & wait; sleep 600"
+        let root = try stranger("sh -c '\(script)'", on: loop)
+        #expect(
+            try loop.run {
+                ["other", "sub"].allSatisfy { Syscalls.exists(folder.path.appending($0)) }
+                    && ProcessTable.tree(of: root).count >= 4
+            })
         let members = ProcessTable.tree(of: root).map(\.identity)
         var outcome: [SystemError?] = []
         TreeTermination.end(root, grace: .milliseconds(200), on: loop) { outcome.append($0) }
@@ -84,7 +89,8 @@ struct ProcessTests {
         let path = folder.path.string
         // The root obeys TERM and is gone; the member outlives it and answers TERM with a new process.
         try folder.write(
-            "member", "trap 'sleep 600 & echo $! > \(path)/born' TERM\ntouch \(path)/begun\nwhile :; do sleep 0.05; done\n")
+            "member",
+            "trap 'sleep 600 & echo $! > \(path)/born' TERM\ntouch \(path)/begun\nwhile :; do sleep 0.05; done\n")
         let root = try stranger("sh -c 'setsid sh \(path)/member & exec sleep 600'", on: loop)
         #expect(try loop.run { Syscalls.exists(folder.path.appending("begun")) })
         var outcome: [SystemError?] = []

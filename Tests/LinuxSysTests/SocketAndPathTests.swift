@@ -34,7 +34,8 @@ private final class Listener {
 struct UnixSocketTests {
     @Test func aPathLongerThanAnAddressWorks() throws {
         let folder = try TemporaryFolder()
-        let deep = folder.path.appending(String(repeating: "d", count: 120)).appending(String(repeating: "e", count: 120))
+        let deep = folder.path.appending(String(repeating: "d", count: 120)).appending(
+            String(repeating: "e", count: 120))
         try Syscalls.makeDirectories(deep)
         let path = deep.appending("control.sock")
         let listener = try Listener(path)

@@ -171,10 +171,12 @@ final class Thread {
 
     init(_ body: @escaping @Sendable () -> Void) throws {
         let argument = Unmanaged.passRetained(Body(body)).toOpaque()
-        let code = pthread_create(&handle, nil, { argument in
-            if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
-            return nil
-        }, argument)
+        let code = pthread_create(
+            &handle, nil,
+            { argument in
+                if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
+                return nil
+            }, argument)
         guard code == 0 else { throw SystemError(call: "pthread_create", errno: .init(rawValue: code)) }
     }
 
