@@ -171,10 +171,10 @@ import Testing
             for index in streams.indices { #expect(try streams[index].next() == "{\"seq\":1,\"type\":\"a\"}") }
             for seq in 2...9 {
                 let type = seq % 2 == 0 ? "a" : "b"
-                server.server.publish(PublishedEvent(seq: seq, type: type, line: "{\"seq\":\(seq)}"))
+                server.publish(seq: seq, type: type, line: "{\"seq\":\(seq)}")
             }
             // What the history held already is not said twice.
-            server.server.publish(PublishedEvent(seq: 1, type: "b", line: "{\"seq\":1}"))
+            server.publish(seq: 1, type: "b", line: "{\"seq\":1}")
             for seq in 2...9 { #expect(try streams[0].next() == "{\"seq\":\(seq)}") }
             for seq in [3, 5, 7, 9] { #expect(try streams[1].next() == "{\"seq\":\(seq)}") }
         }
@@ -193,7 +193,7 @@ import Testing
             let padding = String(repeating: "x", count: 64 << 10)
             let last = 501
             for seq in 2...last {
-                server.server.publish(PublishedEvent(seq: seq, type: "a", line: "{\"seq\":\(seq),\"padding\":\"\(padding)\"}"))
+                server.publish(seq: seq, type: "a", line: "{\"seq\":\(seq),\"padding\":\"\(padding)\"}")
                 #expect(try quickly.next().hasPrefix("{\"seq\":\(seq),"))
             }
             // It reads at last: what was kept for it, then the gap with its number, then what comes from now on.
@@ -203,7 +203,7 @@ import Testing
             var seq = last
             while missed == 0 {
                 seq += 1
-                server.server.publish(PublishedEvent(seq: seq, type: "a", line: "{\"seq\":\(seq)}"))
+                server.publish(seq: seq, type: "a", line: "{\"seq\":\(seq)}")
                 _ = try quickly.next()
                 let event = try JSONValue(parsing: Array(try slowly.next().utf8))
                 if event["type"]?.string == "events.dropped" {

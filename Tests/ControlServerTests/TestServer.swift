@@ -6,6 +6,7 @@ import JSON
 import LinuxSys
 import Synchronization
 import SystemPackage
+import Timekeeping
 
 @testable import ControlAPI
 
@@ -33,6 +34,10 @@ final class TestServer {
             case .withdrawn(let serial): calls.withdraw(serial)
             }
         }
+    }
+
+    func publish(seq: Int, type: String, line: String) {
+        server.publish(PublishedEvent(seq: seq, type: type, time: .now, line: line))
     }
 
     func connect() throws -> TestClient { try TestClient(socket) }

@@ -49,7 +49,7 @@ struct RegistrationTests {
     @Test func aTownThatSaysSoAlreadyIsLeftAlone() throws {
         try folder.write(
             "town/settings/config.json",
-            #"{"default_agent":"kimi-claude","agents":{"kimi-claude":{"command":"/state/bin/claude","args":["--dangerously-skip-permissions"]}}}"#)
+            #"{"default_agent":"kimi-claude","agents":{"kimi-claude":{"command":"/state/bin/claude"}}}"#)
         let outcome = try register(gt: "exit 9")
         #expect(outcome?.result == "skipped", "\(outcome?.detail ?? "")")
     }

@@ -117,6 +117,8 @@ struct StateTests {
         // An older gasclawd's link, and a file in the place of the other.
         try Syscalls.unlink(bin.appending("claude"))
         try Syscalls.link(bin.appending("claude"), to: "/opt/old/gasclawd")
+        // The link first: a file is replaced where a link leads, and this one leads to the program that runs here.
+        try Syscalls.unlink(bin.appending("agent-shell"))
         try folder.write("bin/agent-shell", "#!/bin/sh\n")
         try Links.make(bin: bin, launcher: ["socket": "/y"], at: file)
         for name in ["claude", "agent-shell"] { #expect(try Syscalls.linkTarget(bin.appending(name)) == ourselves) }
