@@ -105,6 +105,20 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
+    /// Each setting with the origin of its value.
+    func explain() throws -> (path: FilePath?, settings: [EffectiveSetting]) {
+        let environment = ConfigurationEnvironment.current
+        let found = ConfigurationFile.find(option: config, environment: environment)
+        let bytes = try ConfigurationSource.read(found.path, isExplicit: found.isExplicit)
+        do throws(ConfigurationErrors) {
+            return (
+                found.path, try Configuration.explain(bytes, path: found.path?.shown ?? "", environment: environment)
+            )
+        } catch {
+            throw CommandFailure(code: 78, lines: error.errors.map(\.description))
+        }
+    }
+
     func configuration() throws -> (value: Configuration, path: FilePath?) {
         let environment = ConfigurationEnvironment.current
         let found = ConfigurationFile.find(option: config, environment: environment)

@@ -94,9 +94,10 @@ enum StatusText {
 struct TextTable {
     let text: String
 
-    init(_ header: [String], rows: [[String]]) {
-        let all = [header] + rows
-        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+    init(_ header: [String], rows: [[String]]) { self.init([header] + rows) }
+
+    init(_ all: [[String]]) {
+        let widths = (all.first ?? []).indices.map { column in all.map { $0[column].count }.max() ?? 0 }
         text = all.map { row in
             var line = ""
             for (column, cell) in row.enumerated() {
