@@ -97,9 +97,14 @@ extension Daemon {
 
     /// The fall-back of launchers that find no daemon. 0600: the active key is in it.
     func writeLaunchValues() {
-        guard let values = controller.launchValues else { return }
+        let path = LauncherFile.fallback(state: store.directory)
         do throws(SystemError) {
-            try store.write(values.json, to: LauncherFile.fallback(state: store.directory))
+            if let values = controller.launchValues {
+                try store.write(values.json, to: path)
+            } else if Syscalls.exists(path) {
+                // A key that was taken out of the pool is not used any more, also while we are away.
+                try Syscalls.unlink(path)
+            }
         } catch {
             noteState(problem: "state cannot be written: \(error)")
         }
