@@ -18,6 +18,9 @@ final class Reloader {
     /// The program's absolute path, nil where it is not found.
     var tmux: String?
     private var asides: [PanePlace: PaneHooks] = [:]
+    /// Reloads in panes whose hooks an earlier process had set aside: they wait until these are back, or they would
+    /// take the place of the hooks for the hooks.
+    private var held: [PanePlace: [ReloadOrder]] = [:]
 
     /// Between TERM and KILL (contract G).
     private static let grace = Duration.seconds(5)
@@ -35,6 +38,10 @@ final class Reloader {
     }
 
     func perform(_ order: ReloadOrder) {
+        guard held[order.place] == nil else {
+            held[order.place]?.append(order)
+            return
+        }
         guard let tmux else { return report(order, "tmux is not found (town.path, PATH)") }
         let commands = TmuxCommands(program: tmux, socket: order.place.socket)
         call(commands.inspect(pane: order.place.pane)) { [self] output in
@@ -73,13 +80,12 @@ final class Reloader {
 
     private func respawn(_ order: ReloadOrder, _ pane: PaneReport, _ commands: TmuxCommands) {
         call(commands.respawn(pane: order.place.pane, hooks: pane.hooks)) { [self] output in
-            asides[order.place] = nil
-            let problem = save()
             if case .failure(let failure) = output {
-                restore(order.place, commands, hooks: pane.hooks)
+                restore(order.place, commands)
                 return report(order, failure.text)
             }
-            report(order, problem)
+            asides[order.place] = nil
+            report(order, save())
         }
     }
 
@@ -89,7 +95,6 @@ final class Reloader {
 
     /// Puts back what an earlier process had set aside when it died.
     func recover(_ saved: JSONValue?) {
-        guard let tmux else { return }
         for entry in saved?["panes"]?.array ?? [] {
             guard let socket = entry["socket"]?.string, let pane = entry["pane"]?.string, socket.hasPrefix("/") else {
                 continue
@@ -102,21 +107,26 @@ final class Reloader {
                     return PaneHooks.Entry(level: level, index: index, command: command)
                 })
             let place = PanePlace(socket: socket, pane: pane)
+            asides[place] = hooks
+            guard let tmux else { continue }
+            held[place] = []
             let commands = TmuxCommands(program: tmux, socket: socket)
-            // A pane that died meanwhile has nobody to bring it back: its hook was not there.
             call(commands.inspect(pane: pane)) { [self] output in
-                if case .success(let text) = output, let report = PaneReport(text), report.isDead {
-                    call(commands.respawn(pane: pane, hooks: hooks)) { _ in }
-                } else {
-                    restore(place, commands, hooks: hooks)
+                // A pane that died meanwhile has nobody to bring it back: its hook was not there.
+                var isDead = false
+                if case .success(let text) = output, let report = PaneReport(text) { isDead = report.isDead }
+                let back = isDead ? commands.respawn(pane: pane, hooks: hooks) : commands.restoreHooks(pane: pane, hooks: hooks)
+                call(back) { [self] _ in
+                    asides[place] = nil
+                    _ = save()
+                    for order in held.removeValue(forKey: place) ?? [] { perform(order) }
                 }
             }
         }
     }
 
-    private func restore(_ place: PanePlace, _ commands: TmuxCommands, hooks: PaneHooks? = nil) {
-        guard let hooks = hooks ?? asides[place] else { return }
-        asides[place] = nil
+    private func restore(_ place: PanePlace, _ commands: TmuxCommands) {
+        guard let hooks = asides.removeValue(forKey: place) else { return }
         call(commands.restoreHooks(pane: place.pane, hooks: hooks)) { [self] _ in _ = save() }
     }
 

@@ -181,7 +181,15 @@ final class MiniatureTown {
     func startCrew(_ name: String) throws -> Agent {
         let agent = Agent(session: "pr-crew-\(name)", directory: "\(root)/project/crew/\(name)")
         try demand("gt", "crew", "start", "project/\(name)", "--agent", "kimi-claude", directory: root)
-        _ = try request("the first of \(name)") { $0.directory == agent.directory }
+        var isDead = false
+        try eventually("\(name) to work") {
+            if try requests().contains(where: { $0.directory == agent.directory }) { return true }
+            isDead = try tmux("display-message", "-p", "-t", agent.session, "#{pane_dead}").hasPrefix("1")
+            return isDead
+        }
+        if isDead {
+            throw TownError("\(name) ended: \(try tmux("capture-pane", "-p", "-t", agent.session).filter { $0 != "\n" })")
+        }
         return agent
     }
 
