@@ -59,6 +59,7 @@ public struct Controller: Sendable {
         self.settings = settings
         pool = KeyPool(cooldown: settings.cooldown)
         if let state { pool.restore(state) }
+        tickets = ResumeTicket.read(state?["resumes"]).filter { $0.value.expires > now }
         activatedAt = now
         config = StatusReport.Config(path: configPath, loadedAt: now, errors: [])
         if let state { restorePlans(state) }
@@ -72,10 +73,18 @@ public struct Controller: Sendable {
     /// Takes up a lease whose process is still alive.
     public mutating func adopt(_ lease: Lease) { leases[lease.process] = lease }
 
+    /// Takes note of a lease whose process ended while nobody watched: if a restart of it was due, or was going on, it
+    /// goes on with its conversation whoever brings it back.
+    public mutating func adoptEnded(_ lease: Lease, at now: Timestamp) {
+        guard let place = lease.place, lease.pending != nil, lease.mayResume else { return }
+        tickets[place] = ResumeTicket(conversation: lease.conversation, expires: now + .seconds(60))
+    }
+
     /// What has to survive a restart.
     public var snapshot: JSONValue {
         var object = pool.snapshot.object ?? JSONObject()
         object["version"] = 1
+        object["resumes"] = ResumeTicket.json(tickets)
         object["leases"] = .array(leases.values.sorted { $0.process.text < $1.process.text }.map(\.json))
         addPlans(to: &object)
         return .object(object)
@@ -263,6 +272,8 @@ public struct Controller: Sendable {
             }
             redactor = Redactor(keys: knownKeys.values)
             effects.append(.keysChanged)
+            // Without a key there is no activation that would take the last one out of the launcher's file.
+            if pool.active == nil { effects.append(.launchValuesChanged) }
         }
         effects.append(.persist)
     }

@@ -2,6 +2,7 @@
 
 import ControlAPI
 import GasTown
+import JSON
 import KeyPool
 import Secrets
 import Timekeeping
@@ -19,6 +20,29 @@ struct WaitingLaunch: Sendable {
 struct ResumeTicket: Sendable {
     let conversation: ConversationID?
     let expires: Timestamp
+
+    /// As the state file holds them: an agent that is between two processes when we crash keeps its conversation.
+    static func json(_ tickets: [PanePlace: ResumeTicket]) -> JSONValue {
+        .array(
+            tickets.sorted { ($0.key.socket, $0.key.pane) < ($1.key.socket, $1.key.pane) }.map { place, ticket in
+                [
+                    "tmux_socket": .string(place.socket), "pane": .string(place.pane),
+                    "conversation": .optional(ticket.conversation?.text), "expires": .string(ticket.expires.rfc3339),
+                ]
+            })
+    }
+
+    static func read(_ json: JSONValue?) -> [PanePlace: ResumeTicket] {
+        var tickets: [PanePlace: ResumeTicket] = [:]
+        for entry in json?.array ?? [] {
+            guard let socket = entry["tmux_socket"]?.string, let pane = entry["pane"]?.string,
+                let expires = entry["expires"]?.string.flatMap({ Timestamp(rfc3339: $0) })
+            else { continue }
+            tickets[PanePlace(socket: socket, pane: pane)] = ResumeTicket(
+                conversation: entry["conversation"]?.string.flatMap(ConversationID.init), expires: expires)
+        }
+        return tickets
+    }
 }
 
 extension Controller {

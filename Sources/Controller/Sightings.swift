@@ -66,10 +66,10 @@ extension Controller {
 
     mutating func readSession(_ file: SessionFile) {
         guard let lease = leases.values.first(where: { $0.process.pid == file.pid }) else { return }
-        // An agent can write these files too: another's conversation or folder is not believed.
+        // An agent can write these files too: another folder, or the conversation of one there, is not believed.
         if let directory = file.directory, directory != lease.directory { return }
         if let conversation = file.conversation,
-            !leases.values.contains(where: { $0.conversation == conversation && $0.process != lease.process })
+            !leases.values.contains(where: { $0.conversation == conversation && $0.slug != lease.slug })
         {
             learn(conversation, of: lease.process)
         }

@@ -132,7 +132,9 @@ public final class Daemon {
         controller = Controller(
             settings: Settings(configuration, store: store, program: toolbox.claude),
             configPath: options.configPath?.string, state: saved, at: startedAt)
-        for lease in saved.map(Controller.leases) ?? [] where Self.isAlive(lease.process) { controller.adopt(lease) }
+        for lease in saved.map(Controller.leases) ?? [] {
+            if Self.isAlive(lease.process) { controller.adopt(lease) } else { controller.adoptEnded(lease, at: startedAt) }
+        }
     }
 
     private static func held(_ lock: FilePath, _ directory: FilePath) -> SystemError {

@@ -159,6 +159,17 @@ import Testing
         }
     }
 
+    @Test func aKeyThatIsGoneIsNoLongerInTheFallBack() throws {
+        try withTown(keys: 1) { town in
+            try town.startDaemon()
+            let events = try town.events()
+            #expect(try Disk.text(town.state + "/launch.json")?.contains(town.keys[0].text) == true)
+            Disk.removeTree("\(town.accounts)/1")
+            try events.next("key.removed")
+            try eventually("the key to be nowhere") { !(try Disk.text(town.state + "/launch.json") ?? "").contains(town.keys[0].text) }
+        }
+    }
+
     @Test func keysComeFromAnAccountsDirectoryThatAppearsLaterAndNonUTF8NamesAreShown() throws {
         try withTown(keys: 0) { town in
             Disk.removeTree(town.accounts)

@@ -35,6 +35,7 @@ import Testing
             let place = try #require(words.firstIndex(of: "--settings"))
             let settings = try #require(try Disk.text(words[place + 1]))
             #expect(try JSONValue(parsing: settings)["env"]?["ANTHROPIC_BASE_URL"]?.string == "https://api.kimi.com/coding/")
+            #expect(try JSONValue(parsing: settings)["hooks"]?["SessionStart"] != nil, "gt's own are still in it")
             #expect(words.count { $0.hasPrefix("--settings") } == 1)
             #expect(try Syscalls.status(of: FilePath(words[place + 1])).mode & 0o777 == 0o600)
         }

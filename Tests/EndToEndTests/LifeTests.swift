@@ -107,6 +107,55 @@ import Testing
         }
     }
 
+    @Test func afterAKillWithAHookSetAsideTheHookAndItsAgentAreBack() throws {
+        try withTown(sections: "[reload]\npatience = \"0s\"") { town in
+            try town.install()
+            // A tool that does not end when it is asked to keeps the reload where it is for 5 s.
+            let mark = town.directory + "/tool-runs"
+            try Disk.replace(town.directory + "/home/tool", Array("trap '' TERM; touch \(mark); sleep 30\n".utf8))
+            try town.startDaemon()
+            try town.demand("gt", "mayor", "start", "--agent", "kimi-claude", directory: town.root)
+            let hook = try town.tmux("show-hooks", "-w", "-t", "hq-mayor")
+            #expect(hook.contains("respawn-pane"))
+            try eventually("the tool to run") { Disk.exists(mark) }
+            let before = try town.request("of the mayor") { _ in true }
+            try Disk.replace(town.directory + "/home/tool", Array("true\n".utf8))
+            try town.gasclawd("keys", "rotate")
+            try eventually("the hook to be aside") {
+                try !town.tmux("show-hooks", "-w", "-t", "hq-mayor").contains("respawn-pane")
+            }
+            #expect(try town.endDaemon(SIGKILL) == .signalled(SIGKILL))
+            try town.startDaemon()
+            try eventually("the hook to be back") { try town.tmux("show-hooks", "-w", "-t", "hq-mayor") == hook }
+            try eventually("the mayor to hold the active key") {
+                let status = try town.status()
+                let agents = status?["agents"]?.array ?? []
+                return agents.count == 1 && agents[0]["key"] == status?["keys"]?["active"]
+            }
+            try town.request("of the mayor's conversation") { $0.conversation == before.conversation && $0.key != before.key }
+            #expect(try town.tmux("show-hooks", "-w", "-t", "hq-mayor") == hook)
+        }
+    }
+
+    @Test func aFailureOfAnAgentThatNobodySawStartIsActedUpon() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let active = try #require(try town.status()?["keys"]?["active"]?.string)
+            let key = try #require(town.keys.first { $0.id == active })
+            try town.endDaemon()
+            try town.fail(key, with: "quota-5h-403")
+            let ada = try town.startCrew("ada")
+            try town.startDaemon()
+            let events = try town.events()
+            let sighting = try events.next("sighting")
+            #expect(sighting["session"]?.string == ada.session)
+            #expect(sighting["why"]?.string == "acted")
+            try events.next("agent.reload.finished")
+            try town.request("with another key") { $0.directory == ada.directory && $0.result == "ok" && $0.key != active }
+        }
+    }
+
     @Test func anAgentThatStartsWithoutADaemonIsTakenUpLater() throws {
         try withTown { town in
             try town.install()

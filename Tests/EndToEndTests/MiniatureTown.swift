@@ -181,7 +181,15 @@ final class MiniatureTown {
     func startCrew(_ name: String) throws -> Agent {
         let agent = Agent(session: "pr-crew-\(name)", directory: "\(root)/project/crew/\(name)")
         try demand("gt", "crew", "start", "project/\(name)", "--agent", "kimi-claude", directory: root)
-        _ = try request("the first of \(name)") { $0.directory == agent.directory }
+        var isDead = false
+        try eventually("\(name) to work") {
+            if try requests().contains(where: { $0.directory == agent.directory }) { return true }
+            isDead = try tmux("display-message", "-p", "-t", agent.session, "#{pane_dead}").hasPrefix("1")
+            return isDead
+        }
+        if isDead {
+            throw TownError("\(name) ended: \(try tmux("capture-pane", "-p", "-t", agent.session).filter { $0 != "\n" })")
+        }
         return agent
     }
 
@@ -307,9 +315,30 @@ final class MiniatureTown {
             Disk.remove(server)
         }
         // dolt, and whatever else was started for this folder and outlived it.
-        for pid in Self.processes(of: directory) { kill(pid, SIGKILL) }
+        let isQuiet = Waiting.until(.seconds(10)) {
+            let left = Self.processes(of: directory)
+            for pid in left { kill(pid, SIGKILL) }
+            return left.isEmpty
+        }
+        if !isQuiet { Issue.record("processes of \(directory) do not end") }
         for pid in others + [daemon].compactMap(\.self) { waitpid(pid, nil, WNOHANG) }
-        Disk.removeTree(directory)
+        Self.remove(FilePath(directory))
+    }
+
+    /// Removes a folder; names in it are bytes.
+    private static func remove(_ folder: FilePath) {
+        do throws(SystemError) {
+            let opened = try Syscalls.open(folder, flags: Syscalls.directory)
+            for name in try Syscalls.names(inDirectory: opened.raw) {
+                let entry = folder.entry(name)
+                if try Syscalls.status(of: entry, followingLinks: false).kind == .directory {
+                    remove(entry)
+                } else {
+                    try Syscalls.unlink(entry)
+                }
+            }
+        } catch { Issue.record("a town cannot be removed: \(error)") }
+        folder.withPlatformString { _ = rmdir($0) }
     }
 
     /// Processes that were started with the folder in their environment.

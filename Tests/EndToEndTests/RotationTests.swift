@@ -156,6 +156,27 @@ import Timekeeping
         }
     }
 
+    @Test func duringAnEmergencyStopNobodyIsRestarted() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let pid = try town.pid(of: ada)
+            let events = try town.events()
+            try Disk.replace(town.root + "/ESTOP", [UInt8]())
+            try events.next("town.estop")
+            try town.gasclawd("keys", "rotate")
+            try town.write(CanaryKey(), to: "9")
+            try events.next("key.added") { $0["account"]?.string == "9" }
+            #expect(try events.seen("agent.reload.started").isEmpty)
+            #expect(try town.status()?["town"]?["estop"]?.bool == true)
+            #expect(try town.pid(of: ada) == pid)
+            Disk.remove(town.root + "/ESTOP")
+            try events.next("town.thaw")
+            try events.next("agent.reload.finished")
+        }
+    }
+
     @Test func rowsThatLieMoveNobody() throws {
         try withTown { town in
             try town.install()
