@@ -51,6 +51,7 @@ public struct Controller: Sendable {
     private static let formerKeysMax = 256
     /// Processes that took the fall-back file's values, by their own word.
     var noted: Set<ProcessName> = []
+    var unmanaged: [ProcessName: UnmanagedAgent] = [:]
 
     var effects: [Effect] = []
 
@@ -111,6 +112,8 @@ public struct Controller: Sendable {
             requestLease(request, process, token, isNested, now)
         case .leaseFound(let lease):
             find(lease)
+        case .unmanagedFound(let agent):
+            findUnmanaged(agent)
         case .leaseWithdrawn(let token):
             waiting.removeAll { $0.token == token }
         case .processExited(let process):
@@ -119,8 +122,8 @@ public struct Controller: Sendable {
             readRow(row, folder, conversation, now)
         case .session(let file):
             readSession(file)
-        case .configured(let settings, let path):
-            configure(settings, path, now)
+        case .configured(let settings, let path, let isChanged):
+            configure(settings, path, isChanged, now)
         case .configurationRejected(let path, let errors):
             rejectConfiguration(path, errors)
         case .rotationRequested(let token):
@@ -170,6 +173,7 @@ public struct Controller: Sendable {
     private mutating func find(_ lease: Lease) {
         // A launcher that gave up waiting has told what it really took; our own answer never reached it.
         noted.insert(lease.process)
+        unmanaged[lease.process] = nil
         leases[lease.process] = lease
         effects.append(.watch(lease.process))
         effects.append(.leasesChanged)
@@ -196,7 +200,7 @@ public struct Controller: Sendable {
     private mutating func readAccount(
         _ name: String, _ path: String, _ file: AccountFile, _ digest: String, _ now: Timestamp
     ) {
-        let reason = isStarted ? "its file was changed" : "start"
+        let reason = !isStarted ? "start" : pool.accountNames.contains(name) ? "its file was changed" : "its file is new"
         let bases = isStarted ? pool.records.mapValues(\.baseURL) : [:]
         if let remark = file.remark {
             rejectAccount(name, path, remark)
@@ -287,14 +291,14 @@ public struct Controller: Sendable {
 
     // MARK: - Configuration and commands
 
-    private mutating func configure(_ new: Settings, _ path: String?, _ now: Timestamp) {
-        let isSame = new == settings && config.errors.isEmpty
+    private mutating func configure(_ new: Settings, _ path: String?, _ isChanged: Bool, _ now: Timestamp) {
+        let isSame = new == settings && !isChanged && config.errors.isEmpty
         config = StatusReport.Config(path: path, loadedAt: now, errors: [])
         guard !isSame else { return }
         let old = settings
         settings = new
         pool.cooldown = new.cooldown
-        if new != old { generation += 1 }
+        if new != old || isChanged { generation += 1 }
         effects.append(.emit(.configApplied(path: path, generation: generation)))
         guard new.launch != old.launch else { return }
         effects.append(.launchValuesChanged)
@@ -317,7 +321,10 @@ public struct Controller: Sendable {
         let old = pool.active
         guard let changes = pool.rotate(at: now) else {
             let error = ControlError(
-                code: "busy", message: pool.records.isEmpty ? "there is no key" : "no other key is ready")
+                code: "busy",
+                message: pool.records.isEmpty
+                    ? "there is no key (add one to the accounts directory)"
+                    : "no other key is ready (gasclawd keys list shows when one is)")
             effects.append(.answerRotation(token, .failure(error)))
             return
         }

@@ -39,13 +39,16 @@ public enum Input: Sendable {
     case leaseRequested(LeaseRequest, process: ProcessName, token: ReplyToken, isNested: Bool = false)
     /// An agent was started while we were away; its launcher left a note.
     case leaseFound(Lease)
+    /// A client runs in the town that was not started through us.
+    case unmanagedFound(UnmanagedAgent)
     /// Whoever waited for a lease has gone.
     case leaseWithdrawn(ReplyToken)
     case processExited(ProcessName)
     /// A row of a transcript. `folder` and `conversation` are from the file's path, which the row cannot forge.
     case transcript(TranscriptRow, folder: String, conversation: ConversationID?)
     case session(SessionFile)
-    case configured(Settings, path: String?)
+    /// - Parameter isChanged: Something else in the configuration is another, which takes effect elsewhere.
+    case configured(Settings, path: String?, isChanged: Bool = false)
     case configurationRejected(path: String?, errors: [String])
     case rotationRequested(ReplyToken)
     /// The town's emergency stop came or went (gt: `ESTOP`).
@@ -132,6 +135,8 @@ public struct Settings: Sendable, Equatable {
         }
     }
     public var townRoot: String
+    /// The accounts directory, for messages.
+    public var accounts: String
     public var launch: Launch
     public var bin: String
     public var settingsDirectory: String
@@ -144,10 +149,11 @@ public struct Settings: Sendable, Equatable {
     public var patience: Duration
 
     public init(
-        townRoot: String, launch: Launch, bin: String, settingsDirectory: String, resumePrompt: String,
+        townRoot: String, accounts: String = "the accounts directory", launch: Launch, bin: String, settingsDirectory: String, resumePrompt: String,
         cooldown: Duration, isRolling: Bool, patience: Duration
     ) {
         self.townRoot = townRoot
+        self.accounts = accounts
         self.launch = launch
         self.bin = bin
         self.settingsDirectory = settingsDirectory

@@ -133,6 +133,7 @@ extension Controller {
             baseURL: baseURL, launch: settings.launch, since: now, mayResume: request.mayResume,
             wasResumed: resume != nil, conversation: resume ?? request.conversation.flatMap(ConversationID.init))
         lease.isNested = isNested
+        unmanaged[process] = nil
         leases[process] = lease
         pool.used(record.id, at: now)
         if let place {

@@ -186,6 +186,7 @@ extension Controller {
 
     mutating func processExited(_ process: ProcessName, _ now: Timestamp) {
         noted.remove(process)
+        unmanaged[process] = nil
         guard let lease = leases.removeValue(forKey: process) else { return }
         deferred[process] = nil
         effects.append(

@@ -61,6 +61,8 @@ public struct KeyPool: Sendable {
         var digest: String
         /// Its file is gone; its keys go when the grace has passed.
         var goneSince: Timestamp?
+        /// It is gone in so far as its file holds no key.
+        var isEmpty = false
     }
 
     /// How long keys stay when their file has vanished: editors and synchronizers take files away for a moment.
@@ -139,6 +141,7 @@ public struct KeyPool: Sendable {
             // A file without a key is like no file (contract H): the grace covers a save in two steps.
             accounts[name]?.keys = old?.keys ?? []
             accounts[name]?.goneSince = old?.goneSince ?? now
+            accounts[name]?.isEmpty = true
             return settle(at: now, reason: reason)
         }
         // Before all files are read once it would be done again for each of them.
@@ -282,15 +285,17 @@ public struct KeyPool: Sendable {
         var changes: [PoolChange] = []
         let gone = accounts.filter { $0.value.goneSince.map { now - $0 >= Self.grace } ?? false }
         for name in gone.keys.sorted() {
+            let isEmpty = accounts[name]?.isEmpty ?? false
             accounts[name] = nil
-            changes += rebuild(at: now, reason: "its file is gone")
+            changes += rebuild(at: now, reason: isEmpty ? "its file holds no key" : "its file is gone")
         }
         for record in sorted {
             guard let cooldown = record.memory.cooldown, cooldown.until <= now else { continue }
             records[record.id]?.memory.cooldown = nil
             changes.append(.recovered(record.id, account: record.account, reason: "\(cooldown.cause.rawValue) is over"))
         }
-        return changes + settle(at: now, reason: changes.isEmpty ? "time" : "recovered")
+        let hasRecovered = changes.contains { if case .recovered = $0 { true } else { false } }
+        return changes + settle(at: now, reason: hasRecovered ? "recovered" : gone.isEmpty ? "time" : "a key was removed")
     }
 
     /// Puts the active key at the end of the order.

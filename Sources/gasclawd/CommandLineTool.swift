@@ -17,7 +17,10 @@ struct Gasclawd: ParsableCommand {
         abstract: "Keeps a Gas Town's agents supplied with working API keys.",
         discussion: """
             Use only keys that were issued to you or your organization under terms that allow your use.
-            """,
+
+            The configuration is the file after --config, else $GASCLAWD_CONFIG, else /etc/gasclawd/gasclawd.toml, else
+            ~/.config/gasclawd/gasclawd.toml, else defaults. Times are shown in UTC.
+            """, version: "gasclawd \(gasclawdVersion)",
         subcommands: [
             RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, CheckCommand.self,
             ReloadCommand.self, VersionCommand.self, CatalogCommand.self,

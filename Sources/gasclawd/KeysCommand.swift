@@ -25,10 +25,14 @@ struct KeysCommand: ParsableCommand {
                 keys = OfflineKeys.list(try options.configuration().value, at: .now)
             }
             if json {
-                Output.write(String(decoding: keys.encoded(indented: true), as: UTF8.self) + "\n")
+                Output.write(String(decoding: keys.encoded(indented: true), as: UTF8.self))
                 return
             }
             let items = keys["items"]?.array ?? []
+            guard !items.isEmpty else {
+                Output.write("there is no key (gasclawd status says where they are looked for)\n")
+                return Output.write(StatusText.refused(keys))
+            }
             Output.write(
                 TextTable(
                     ["KEY", "ACCOUNT", "STATE", "CAUSE", "UNTIL", "ENDPOINT"],
@@ -39,9 +43,7 @@ struct KeysCommand: ParsableCommand {
                         ]
                     }
                 ).text)
-            for item in keys["rejected"]?.array ?? [] {
-                Output.write("refused: \(item["path"]?.string ?? ""): \(item["error"]?.string ?? "")\n")
-            }
+            Output.write(StatusText.refused(keys))
         }
     }
 
