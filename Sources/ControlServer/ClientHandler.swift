@@ -37,6 +37,9 @@ final class ClientHandler: ChannelInboundHandler {
     /// The call that waits for its answer.
     private var open: UInt64?
     private var healthTimer: Scheduled<Void>?
+    private var idleTimer: Scheduled<Void>?
+    /// A connection without a whole request for this long is given up: its place may be an agent's.
+    static let idleMax = TimeAmount.seconds(30)
 
     // Following
     private(set) var isFollowing = false
@@ -75,6 +78,7 @@ final class ClientHandler: ChannelInboundHandler {
         }
         clients.all[ObjectIdentifier(self)] = self
         if case .refused = peer { dismiss(context) }
+        awaitRequest()
         guard case .unknown = peer, let provider = context.channel as? any SocketOptionProvider else { return }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         let found: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
@@ -92,6 +96,13 @@ final class ClientHandler: ChannelInboundHandler {
         }
     }
 
+    private func awaitRequest() {
+        guard let context else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        idleTimer?.cancel()
+        idleTimer = context.eventLoop.scheduleTask(in: Self.idleMax) { bound.value.end() }
+    }
+
     /// Whoever is refused is told so when it asks, but soon or never: its descriptor is not left with it.
     private func dismiss(_ context: ChannelHandlerContext) {
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -102,6 +113,7 @@ final class ClientHandler: ChannelInboundHandler {
         clients.all[ObjectIdentifier(self)] = nil
         isFollowing = false
         healthTimer?.cancel()
+        idleTimer?.cancel()
         if let open { onEvent(.withdrawn(open)) }
         open = nil
         self.context = nil
@@ -165,6 +177,7 @@ final class ClientHandler: ChannelInboundHandler {
         let serial = clients.nextSerial
         clients.nextSerial += 1
         open = serial
+        idleTimer?.cancel()
         if case .health = route.request { watchHealth(serial, context) }
         if route.isFollowing, case .events(_, let types) = route.request { self.types = types }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -228,6 +241,7 @@ final class ClientHandler: ChannelInboundHandler {
         if type == "application/json" { content.append(10) }
         let keepsAlive = head.isKeepAlive && !closing
         var headers = HTTPHeaders([("content-type", type), ("content-length", String(content.count))])
+        if keepsAlive { awaitRequest() }
         if !keepsAlive { headers.add(name: "connection", value: "close") }
         let answer = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)

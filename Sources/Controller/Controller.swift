@@ -46,6 +46,12 @@ public struct Controller: Sendable {
     var revivals: [PanePlace: Revival] = [:]
     var nextReloadID: UInt64 = 1
 
+    /// The pool's keys, and those that were in it: agents still hold and show them.
+    private var knownKeys: [KeyID: Key] = [:]
+    private static let formerKeysMax = 256
+    /// Processes that took the fall-back file's values, by their own word.
+    var noted: Set<ProcessName> = []
+
     var effects: [Effect] = []
 
     /// - Parameter state: What an earlier process left; leases in it are taken up with ``adopt(_:at:)``.
@@ -56,6 +62,7 @@ public struct Controller: Sendable {
         tickets = ResumeTicket.read(state?["resumes"]).filter { $0.value.expires > now }
         activatedAt = now
         config = StatusReport.Config(path: configPath, loadedAt: now, errors: [])
+        if let state { restorePlans(state) }
     }
 
     /// The leases that an earlier process wrote down.
@@ -79,6 +86,7 @@ public struct Controller: Sendable {
         object["version"] = 1
         object["resumes"] = ResumeTicket.json(tickets)
         object["leases"] = .array(leases.values.sorted { $0.process.text < $1.process.text }.map(\.json))
+        addPlans(to: &object)
         return .object(object)
     }
 
@@ -99,8 +107,8 @@ public struct Controller: Sendable {
             pool.accountGone(name, at: now)
         case .started:
             start(now)
-        case .leaseRequested(let request, let process, let token):
-            requestLease(request, process, token, now)
+        case .leaseRequested(let request, let process, let token, let isNested):
+            requestLease(request, process, token, isNested, now)
         case .leaseFound(let lease):
             find(lease)
         case .leaseWithdrawn(let token):
@@ -160,7 +168,8 @@ public struct Controller: Sendable {
     }
 
     private mutating func find(_ lease: Lease) {
-        guard leases[lease.process] == nil else { return }
+        // A launcher that gave up waiting has told what it really took; our own answer never reached it.
+        noted.insert(lease.process)
         leases[lease.process] = lease
         effects.append(.watch(lease.process))
         effects.append(.leasesChanged)
@@ -188,7 +197,7 @@ public struct Controller: Sendable {
         _ name: String, _ path: String, _ file: AccountFile, _ digest: String, _ now: Timestamp
     ) {
         let reason = isStarted ? "its file was changed" : "start"
-        let bases = pool.records.mapValues(\.baseURL)
+        let bases = isStarted ? pool.records.mapValues(\.baseURL) : [:]
         if let remark = file.remark {
             rejectAccount(name, path, remark)
         } else {
@@ -196,12 +205,13 @@ public struct Controller: Sendable {
         }
         let changes = pool.setAccount(name, keys: file.keys, digest: digest, at: now, reason: reason)
         take(changes, now)
+        guard isStarted else { return }
         let moved = pool.sorted.filter { record in bases[record.id].map { $0 != record.baseURL } ?? false }
         if !moved.isEmpty {
             if changes.isEmpty { generation += 1 }
             effects.append(.launchValuesChanged)
         }
-        for record in moved where isStarted {
+        for record in moved {
             let baseURL = record.baseURL ?? settings.launch.baseURL
             restart(now, .key) { $0.key == record.id && $0.baseURL != baseURL }
         }
@@ -256,7 +266,11 @@ public struct Controller: Sendable {
             }
         }
         if keysChanged {
-            redactor = Redactor(keys: pool.sorted.map(\.key))
+            for record in pool.records.values { knownKeys[record.id] = record.key }
+            if knownKeys.count > pool.records.count + Self.formerKeysMax {
+                knownKeys = pool.records.mapValues(\.key)
+            }
+            redactor = Redactor(keys: knownKeys.values)
             effects.append(.keysChanged)
             // Without a key there is no activation that would take the last one out of the launcher's file.
             if pool.active == nil { effects.append(.launchValuesChanged) }

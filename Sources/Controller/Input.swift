@@ -35,7 +35,8 @@ public enum Input: Sendable {
     case accountGone(name: String)
     /// All accounts have been read for the first time, and leases of an earlier process were looked up.
     case started
-    case leaseRequested(LeaseRequest, process: ProcessName, token: ReplyToken)
+    /// - Parameter isNested: The process was started by another agent of ours, in whose pane it runs.
+    case leaseRequested(LeaseRequest, process: ProcessName, token: ReplyToken, isNested: Bool = false)
     /// An agent was started while we were away; its launcher left a note.
     case leaseFound(Lease)
     /// Whoever waited for a lease has gone.

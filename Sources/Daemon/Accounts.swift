@@ -46,8 +46,16 @@ final class AccountReader {
     func audit() { watcher.audit() }
     func close() { watcher.close() }
 
+    /// The account's name is its folder's. A folder that is called like a key is not shown so.
+    static func name(of path: FilePath) -> String {
+        let folder = path.removingLastComponent().lastName
+        let name = shownText(folder)
+        let shown = Redactor().redact(name)
+        return shown == name ? name : "\(shown)#\(SHA256.hex(folder).prefix(8))"
+    }
+
     private func look(_ path: FilePath) {
-        let name = shownText(path.removingLastComponent().lastName)
+        let name = Self.name(of: path)
         let contents: FileContents
         do throws(FileReadError) {
             contents = try RegularFile.read(path, limit: AccountFile.lengthMax)
@@ -69,4 +77,9 @@ final class AccountReader {
             onOutcome(name, path, .rejected("\(error)"))
         }
     }
+}
+
+extension FilePath {
+    /// For status, events and logs: a name in it may look like a key.
+    var safe: String { Redactor().redact(shown) }
 }

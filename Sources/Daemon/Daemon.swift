@@ -46,6 +46,7 @@ public final class Daemon {
     let notifier = Notifier()
     private var signals: SignalReceiver?
     var lock: LockFile?
+    private var stateLock: LockFile?
     private var alarm: WallAlarm?
     var mailbox: Mailbox<ControlEvent>?
     var server: ControlServer?
@@ -64,6 +65,8 @@ public final class Daemon {
     var inbox: [Input] = []
     private var isHandling = false
     var mustPersist = false
+    /// `launch.json` is behind.
+    var isLaunchFileDue = false
     var isTurnEndPlanned = false
     var offsetsTimer: EventLoop.Timer?
     var configTimer: EventLoop.Timer?
@@ -89,6 +92,8 @@ public final class Daemon {
         self.log = log
         configuration = options.configuration
         store = StateStore(directory: configuration.paths.state)
+        // Each agent costs a few descriptors; 1,024 is what select(2) can count, and nothing here uses that.
+        ResourceLimits.raiseOpenFiles(to: 16_384)
         // Our memory holds the keys.
         CurrentProcess.setDumpable(false)
         SignalReceiver.ignoreBrokenPipes()
@@ -97,17 +102,21 @@ public final class Daemon {
             try Syscalls.makeDirectories(configuration.paths.runtime)
             let lockPath = LockFile.path(runtime: configuration.paths.runtime)
             guard let lock = try LockFile(lockPath) else {
-                let holder = LockFile.holder(of: lockPath).map { "pid \($0)" } ?? "another process"
-                throw SystemError(call: "lock", subject: holder, errno: .resourceBusy)
+                throw Self.held(lockPath, configuration.paths.runtime)
             }
             self.lock = lock
             try store.open()
+            // Two daemons with one state would undo each other's leases.
+            let statePath = configuration.paths.state.appending("state.lock")
+            guard let stateLock = try LockFile(statePath) else {
+                throw Self.held(statePath, configuration.paths.state)
+            }
+            self.stateLock = stateLock
         } catch {
             if error.call == "lock" {
                 throw DaemonFailure(
                     code: 75,
-                    message: "run: gasclawd is running already: \(error.subject) holds "
-                        + "\(configuration.paths.runtime.shown) (gasclawd status shows it)")
+                    message: "run: gasclawd is running already: \(error.subject) (gasclawd status shows it)")
             }
             throw DaemonFailure(
                 code: 1, message: "run: \(error) (paths.state and paths.runtime must be folders that we can write)")
@@ -126,6 +135,11 @@ public final class Daemon {
         for lease in saved.map(Controller.leases) ?? [] {
             if Self.isAlive(lease.process) { controller.adopt(lease) } else { controller.adoptEnded(lease, at: startedAt) }
         }
+    }
+
+    private static func held(_ lock: FilePath, _ directory: FilePath) -> SystemError {
+        let holder = LockFile.holder(of: lock).map { "pid \($0)" } ?? "another process"
+        return SystemError(call: "lock", subject: "\(holder) holds \(directory.shown)", errno: .resourceBusy)
     }
 
     /// Runs until a signal ends it.
@@ -282,6 +296,7 @@ public final class Daemon {
         removeSocket()
         ring?.close()
         lock = nil
+        stateLock = nil
         log.notice("stopped")
         loop.stop()
     }

@@ -108,6 +108,18 @@ extension Daemon {
         }
     }
 
+    /// Whether a process was started by one of our agents: `claude -p` in a tool call, which shares its parent's pane.
+    private func isNested(_ process: ProcessStatus) -> Bool {
+        var parent = process.parent
+        for _ in 0..<64 {
+            guard parent > 1, let status = ProcessTable.status(of: parent) else { return false }
+            let name = ProcessName(pid: status.identity.pid, startTime: status.identity.startTime)
+            if controller.leases[name] != nil { return true }
+            parent = status.parent
+        }
+        return false
+    }
+
     private func serve(_ request: LeaseRequest, _ call: ControlCall) {
         guard let process = ProcessTable.status(of: request.pid), process.isAlive else {
             return call.reply(
@@ -119,7 +131,7 @@ extension Daemon {
             .leaseRequested(
                 request,
                 process: ProcessName(pid: process.identity.pid, startTime: process.identity.startTime),
-                token: ReplyToken(serial: call.serial)))
+                token: ReplyToken(serial: call.serial), isNested: isNested(process)))
         if let socket = request.tmuxSocket, offeredSockets.insert(socket).inserted { offerPath(socket) }
     }
 }

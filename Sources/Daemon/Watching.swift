@@ -38,7 +38,9 @@ extension Daemon {
             handle(.reloadPerformed(id: id, failure: failure))
             finishIfStopping()
         }
-        reloader?.recover(store.read(store.asides) { [log] in log.warning("\($0)") })
+        reloader?.recover(
+            store.read(store.asides) { [log] in log.warning("\($0)") },
+            mayRespawn: !Syscalls.exists(configuration.town.root.appending("ESTOP")))
         watchClient()
         watchAccounts()
         watchTown()
@@ -63,8 +65,8 @@ extension Daemon {
             switch outcome {
             case .read(let file, let digest):
                 warnIfReadable(path)
-                handle(.accountRead(name: name, path: path.shown, file: file, digest: digest))
-            case .rejected(let error): handle(.accountRejected(name: name, path: path.shown, error: error))
+                handle(.accountRead(name: name, path: path.safe, file: file, digest: digest))
+            case .rejected(let error): handle(.accountRejected(name: name, path: path.safe, error: error))
             case .gone: handle(.accountGone(name: name))
             }
         }
@@ -75,7 +77,7 @@ extension Daemon {
     private func warnIfReadable(_ path: FilePath) {
         do throws(SystemError) {
             guard try Syscalls.status(of: path).mode & 0o077 != 0 else { return }
-            log.warning("others can read this key file (chmod 600)", metadata: ["path": "\(path.shown)"])
+            log.warning("others can read this key file (chmod 600)", metadata: ["path": "\(path.safe)"])
         } catch {
             // It is gone again, which is told as what it is.
         }
@@ -97,7 +99,7 @@ extension Daemon {
             projects: client.projects, saved: store.read(store.offsets) { [log] in log.warning("\($0)") }, on: loop,
             watcher: watcher,
             onError: { [log] path, error in
-                log.warning("a transcript cannot be read", metadata: ["path": "\(path.shown)", "error": "\(error)"])
+                log.warning("a transcript cannot be read", metadata: ["path": "\(path.safe)", "error": "\(error)"])
             }
         ) { [unowned self] row, folder, conversation in
             handle(.transcript(row, folder: folder, conversation: conversation))
@@ -131,7 +133,8 @@ extension Daemon {
     /// nobody, and what it says of it could not be redacted.
     func followTranscripts(isAdopted: Bool) {
         guard controller.isStarted else { return }
-        transcripts?.follow(Set(controller.leases.values.map(\.slug)), isAdopted: isAdopted)
+        let folders = Dictionary(controller.leases.values.map { ($0.slug, $0.since) }) { min($0, $1) }
+        transcripts?.follow(folders, isAdopted: isAdopted)
     }
 
     private func look(_ report: WatchReport) {

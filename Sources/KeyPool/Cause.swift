@@ -102,6 +102,16 @@ public struct Verdict: Sendable, Hashable {
     /// The rule that decided, for `keys explain` and tests.
     public let rule: String
 
+    public init(
+        cause: Cause, window: QuotaWindow?, retryAfter: Duration? = nil, resetAt: Timestamp? = nil, rule: String
+    ) {
+        self.cause = cause
+        self.window = window
+        self.retryAfter = retryAfter
+        self.resetAt = resetAt
+        self.rule = rule
+    }
+
     /// The cause with its window, for people.
     public var detail: String { window.map { "\($0.rawValue) \(cause.rawValue)" } ?? cause.rawValue }
 }

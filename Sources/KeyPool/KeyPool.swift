@@ -110,6 +110,8 @@ public struct KeyPool: Sendable {
     /// Ends the first reading: from now on there is an active key.
     public mutating func open(at now: Timestamp) -> [PoolChange] {
         isOpen = true
+        var changes = rebuild(at: now, reason: "start")
+        for name in accounts.keys.sorted() { changes += enable(name) }
         for (id, record) in records {
             // Written while the clock was wrong: nothing rests longer than a subscription's longest window.
             guard let until = record.memory.cooldown?.until, until - now > Self.resetMax else { continue }
@@ -119,9 +121,9 @@ public struct KeyPool: Sendable {
         active = nil
         if let former, isReady(former, at: now) {
             isExhausted = false
-            return activate(former, reason: "start")
+            return changes + activate(former, reason: "start")
         }
-        return settle(at: now, reason: "start")
+        return changes + settle(at: now, reason: "start")
     }
 
     /// Takes in what an account's file holds now.
@@ -139,15 +141,27 @@ public struct KeyPool: Sendable {
             accounts[name]?.goneSince = old?.goneSince ?? now
             return settle(at: now, reason: reason)
         }
-        changes += rebuild(at: now, reason: reason, account: name)
-        for entry in keys {
-            guard let disabled = records[entry.key.id]?.memory.disabled, disabled.digests[name] != digest else { continue }
-            records[entry.key.id]?.memory.disabled = nil
-            records[entry.key.id]?.memory.cooldown = nil
-            records[entry.key.id]?.memory.evidence = []
-            changes.append(.recovered(entry.key.id, account: name, reason: "its file was changed"))
-        }
+        // Before all files are read once it would be done again for each of them.
+        guard isOpen else { return [] }
+        changes += rebuild(at: now, reason: reason)
+        changes += enable(name)
         return changes + settle(at: now, reason: reason)
+    }
+
+    /// Takes keys into use again whose file has another content than when they were disabled.
+    private mutating func enable(_ name: String) -> [PoolChange] {
+        var changes: [PoolChange] = []
+        for entry in accounts[name]?.keys ?? [] {
+            let id = entry.key.id
+            guard let disabled = records[id]?.memory.disabled, disabled.digests[name] != accounts[name]?.digest else {
+                continue
+            }
+            records[id]?.memory.disabled = nil
+            records[id]?.memory.cooldown = nil
+            records[id]?.memory.evidence = []
+            changes.append(.recovered(id, account: name, reason: "its file was changed"))
+        }
+        return changes
     }
 
     /// An account's file is gone: its keys follow after the grace.
@@ -163,7 +177,7 @@ public struct KeyPool: Sendable {
     public var accountNames: [String] { accounts.keys.sorted() }
 
     /// Brings the records in line with the accounts.
-    private mutating func rebuild(at now: Timestamp, reason: String, account: String) -> [PoolChange] {
+    private mutating func rebuild(at now: Timestamp, reason: String) -> [PoolChange] {
         var changes: [PoolChange] = []
         var present: [KeyID: (key: Key, baseURL: String?, accounts: [String])] = [:]
         for name in accounts.keys.sorted() {
@@ -269,7 +283,7 @@ public struct KeyPool: Sendable {
         let gone = accounts.filter { $0.value.goneSince.map { now - $0 >= Self.grace } ?? false }
         for name in gone.keys.sorted() {
             accounts[name] = nil
-            changes += rebuild(at: now, reason: "its file is gone", account: name)
+            changes += rebuild(at: now, reason: "its file is gone")
         }
         for record in sorted {
             guard let cooldown = record.memory.cooldown, cooldown.until <= now else { continue }
