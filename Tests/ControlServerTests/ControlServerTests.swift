@@ -37,12 +37,15 @@ import Testing
     @Test func eachRequestIsAnsweredWithItsStatus() throws {
         try withServer { server in
             let expected: [(method: String, target: String, body: String, status: Int, code: String?)] = [
-                ("GET", "/v1/status", "", 200, nil), ("GET", "/readyz", "", 503, nil), ("GET", "/metrics", "", 200, nil),
-                ("POST", "/v1/status", "", 405, "method_not_allowed"), ("DELETE", "/healthz", "", 405, "method_not_allowed"),
+                ("GET", "/v1/status", "", 200, nil), ("GET", "/readyz", "", 503, nil),
+                ("GET", "/metrics", "", 200, nil),
+                ("POST", "/v1/status", "", 405, "method_not_allowed"),
+                ("DELETE", "/healthz", "", 405, "method_not_allowed"),
                 ("GET", "/v1/leases", "", 405, "method_not_allowed"), ("GET", "/", "", 404, "not_found"),
                 ("GET", "/v1/status/", "", 404, "not_found"), ("GET", "/v1/../etc/passwd", "", 404, "not_found"),
                 ("GET", "/v1/keys/abc", "", 404, "not_found"), ("GET", "/v1/events?since=x", "", 400, "bad_request"),
-                ("GET", "/v1/events?since=-1", "", 400, "bad_request"), ("GET", "/v1/events?since=%zz", "", 400, "bad_request"),
+                ("GET", "/v1/events?since=-1", "", 400, "bad_request"),
+                ("GET", "/v1/events?since=%zz", "", 400, "bad_request"),
                 ("GET", "/v1/events?since=99999999999999999999", "", 400, "bad_request"),
                 ("POST", "/v1/leases", "{", 400, "bad_request"), ("POST", "/v1/leases", "[1]", 400, "bad_request"),
                 ("POST", "/v1/leases", #"{"pid":0,"cwd":"/"}"#, 400, "bad_request"),
@@ -94,7 +97,10 @@ import Testing
             let client = try server.connect()
             let answer = try client.ask("POST", "/v1/leases", body: String(repeating: " ", count: (1 << 20) + 1))
             #expect(answer.status == 413)
-            #expect(try server.connect().ask("POST", "/v1/leases", body: String(repeating: " ", count: (1 << 20) - 30) + Self.lease).status == 503)
+            #expect(
+                try server.connect().ask(
+                    "POST", "/v1/leases", body: String(repeating: " ", count: (1 << 20) - 30) + Self.lease
+                ).status == 503)
         }
     }
 
@@ -127,7 +133,8 @@ import Testing
         try withServer(answer: { _ in nil }) { server in
             do {
                 let client = try server.connect()
-                try client.send("POST /v1/leases HTTP/1.1\r\nContent-Length: \(Self.lease.utf8.count)\r\n\r\n\(Self.lease)")
+                try client.send(
+                    "POST /v1/leases HTTP/1.1\r\nContent-Length: \(Self.lease.utf8.count)\r\n\r\n\(Self.lease)")
                 try eventually { server.calls.all.count == 1 }
             }
             try eventually { server.calls.withdrawn == server.calls.all.map(\.serial) }

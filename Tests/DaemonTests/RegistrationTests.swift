@@ -38,8 +38,10 @@ struct RegistrationTests {
     @Test func theLauncherIsRegisteredInTheTown() throws {
         let outcome = try register(gt: "echo \"$PWD $*\" >> \"$LOG\"")
         #expect(outcome?.result == "done")
-        let calls = String(decoding: try RegularFile.read(folder.path.appending("calls"), limit: 4096).bytes, as: UTF8.self)
-            .split(separator: "\n")
+        let calls = String(
+            decoding: try RegularFile.read(folder.path.appending("calls"), limit: 4096).bytes, as: UTF8.self
+        )
+        .split(separator: "\n")
         #expect(calls.count == 2)
         #expect(calls.allSatisfy { $0.hasPrefix(folder.path.appending("town").string) })
         #expect(calls.first?.contains("config agent set kimi-claude /state/bin/claude") == true)

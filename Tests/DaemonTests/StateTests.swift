@@ -102,7 +102,8 @@ struct StateTests {
         #expect(read?.offset == checkpoint.offset)
         #expect(read?.marker == checkpoint.marker)
         let nonsense: [JSONValue] = [
-            nil, "x", [:], ["device": 1, "inode": 1, "offset": -1, "marker": []], ["device": 1, "inode": 1, "marker": []],
+            nil, "x", [:], ["device": 1, "inode": 1, "offset": -1, "marker": []],
+            ["device": 1, "inode": 1, "marker": []],
             ["device": 1, "inode": "x", "offset": 1, "marker": []],
         ]
         for value in nonsense { #expect(Checkpoint(value) == nil, "\(value.line)") }
@@ -150,7 +151,10 @@ struct ClientFilesTests {
     }
 
     @Test func approvalsAndTrustAreAddedAndNothingIsLost() throws {
-        try folder.write("c/.claude.json", #"{"userID":"u","projects":{"/x":{"history":[1]}},"customApiKeyResponses":{"approved":["old"],"rejected":["aaa"]}}"#)
+        try folder.write(
+            "c/.claude.json",
+            #"{"userID":"u","projects":{"/x":{"history":[1]}},"customApiKeyResponses":{"approved":["old"],"rejected":["aaa"]}}"#
+        )
         files.approve(["aaa", "bbb"])
         files.trust("/x")
         let state = try folder.json("c/.claude.json")
@@ -176,7 +180,9 @@ struct ClientFilesTests {
 
     @Test func aFileThatIsNoJSONIsLeftAloneAndToldOnce() throws {
         var problems: [String?] = []
-        let files = ClientFiles(directory: folder.path.appending("c"), bypassesPermissions: true) { problems.append($0) }
+        let files = ClientFiles(directory: folder.path.appending("c"), bypassesPermissions: true) {
+            problems.append($0)
+        }
         try folder.write("c/.claude.json", "{ half")
         files.approve(["aaa"])
         #expect(problems.last??.contains(".claude.json") == true || problems.last??.contains("/c") == true)

@@ -22,7 +22,9 @@ import Testing
             #expect(try town.pid(of: ada) == pid)
             #expect(Program.isAlive(pid))
             #expect(try events.seen("daemon.stopping").count == 1)
-            try town.request("while nobody watches", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+            try town.request("while nobody watches", after: town.requests().count) {
+                $0.pid == pid && $0.result == "ok"
+            }
             // The next one takes the agent up where it is.
             try town.startDaemon()
             let agent = try #require(try town.status()?["agents"]?.array?.first)
@@ -55,7 +57,9 @@ import Testing
             for agent in [ada, grace] {
                 let pid = try town.pid(of: agent)
                 #expect(try town.tmux("display-message", "-p", "-t", agent.session, "#{pane_dead}").hasPrefix("0"))
-                try town.request("of \(agent.session)", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+                try town.request("of \(agent.session)", after: town.requests().count) {
+                    $0.pid == pid && $0.result == "ok"
+                }
             }
             // What was not done yet is done by the next one.
             try town.startDaemon()
@@ -99,7 +103,9 @@ import Testing
             }
             for agent in [ada, grace, Agent(session: "hq-mayor", directory: town.root + "/mayor")] {
                 let pid = try town.pid(of: agent)
-                try town.request("of \(agent.session)", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+                try town.request("of \(agent.session)", after: town.requests().count) {
+                    $0.pid == pid && $0.result == "ok"
+                }
             }
             #expect(try after.seen("key.cooled").isEmpty)
             #expect(try after.seen("sighting").allSatisfy { $0["acted"]?.bool == false })
@@ -132,7 +138,9 @@ import Testing
                 let agents = status?["agents"]?.array ?? []
                 return agents.count == 1 && agents[0]["key"] == status?["keys"]?["active"]
             }
-            try town.request("of the mayor's conversation") { $0.conversation == before.conversation && $0.key != before.key }
+            try town.request("of the mayor's conversation") {
+                $0.conversation == before.conversation && $0.key != before.key
+            }
             #expect(try town.tmux("show-hooks", "-w", "-t", "hq-mayor") == hook)
         }
     }
@@ -152,7 +160,9 @@ import Testing
             #expect(sighting["session"]?.string == ada.session)
             #expect(sighting["why"]?.string == "acted")
             try events.next("agent.reload.finished")
-            try town.request("with another key") { $0.directory == ada.directory && $0.result == "ok" && $0.key != active }
+            try town.request("with another key") {
+                $0.directory == ada.directory && $0.result == "ok" && $0.key != active
+            }
         }
     }
 
@@ -252,7 +262,8 @@ import Testing
             guard getuid() == 0 else { return }  // Only root may mount; what root may write shows nothing else.
             try Disk.makeDirectories(town.state, mode: 0o700)
             let mount = try Program.run(
-                ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", town.state], environment: town.environment)
+                ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", town.state], environment: town.environment
+            )
             guard mount.status.isSuccess else { return }  // A container without the right to mount.
             defer { _ = umount2(town.state, Int32(MNT_DETACH)) }
             try town.startDaemon()

@@ -178,7 +178,10 @@ final class MiniatureTown {
     }
 
     /// Starts a crew worker and waits until it works.
-    func startCrew(_ name: String) throws -> Agent {
+    ///
+    /// Clients write over each other's `.claude.json` (transcripts/README.md, "rewrites"), so that a folder's trust can
+    /// get lost before its own client has read it; whoever meets the question then starts the worker once more.
+    func startCrew(_ name: String, attempts: Int = 3) throws -> Agent {
         let agent = Agent(session: "pr-crew-\(name)", directory: "\(root)/project/crew/\(name)")
         try demand("gt", "crew", "start", "project/\(name)", "--agent", "kimi-claude", directory: root)
         var isDead = false
@@ -187,10 +190,10 @@ final class MiniatureTown {
             isDead = try tmux("display-message", "-p", "-t", agent.session, "#{pane_dead}").hasPrefix("1")
             return isDead
         }
-        if isDead {
-            throw TownError("\(name) ended: \(try tmux("capture-pane", "-p", "-t", agent.session).filter { $0 != "\n" })")
-        }
-        return agent
+        guard isDead else { return agent }
+        let screen = try tmux("capture-pane", "-p", "-t", agent.session)
+        guard attempts > 1, screen.contains("Quick safety check") else { throw TownError("\(name) ended: \(screen)") }
+        return try startCrew(name, attempts: attempts - 1)
     }
 
     var tmuxSocket: String {
@@ -311,7 +314,7 @@ final class MiniatureTown {
         let server: String?
         do { server = try tmuxSocket } catch { server = nil }
         if let server, Disk.exists(server) {
-            do { try tmux("kill-server") } catch { /* It has ended by itself. */ }
+            do { try tmux("kill-server") } catch { /* It has ended by itself. */  }
             Disk.remove(server)
         }
         // dolt, and whatever else was started for this folder and outlived it.

@@ -137,7 +137,8 @@ struct FallbackLaunchTests {
     private func launch(in directory: String = "town/crew", unsafe: [String] = []) throws -> LeaseAnswer {
         let place = folder.path.appending(directory)
         let request = LeaseRequest(
-            pid: getpid(), pane: "%1", tmuxSocket: "/tmp/x", session: "pr-crew-a", role: "project/crew/a", rig: "project",
+            pid: getpid(), pane: "%1", tmuxSocket: "/tmp/x", session: "pr-crew-a", role: "project/crew/a",
+            rig: "project",
             directory: place.string, conversation: nil, mayResume: true, slug: nil, unsafeSettings: unsafe)
         let file = LauncherFile(socket: folder.path.appending("control.sock"), state: state, program: nil)
         return try FallbackLaunch(file: file, request: request, directory: place).answer()
@@ -191,7 +192,8 @@ struct FallbackLaunchTests {
         let loop = try EventLoop()
         // Before or after the launcher begins to wait: it must not matter.
         try Command.run(
-            ["/bin/mv", path.string, state.appending("launch.json").string], environment: [], timeout: .seconds(60), on: loop
+            ["/bin/mv", path.string, state.appending("launch.json").string], environment: [], timeout: .seconds(60),
+            on: loop
         ) { _ in loop.stop() }
         #expect(try launch().keyID == "0123456789ab")
         try loop.run()
@@ -202,7 +204,6 @@ struct FallbackLaunchTests {
         let failure = #expect(throws: LaunchFailure.self) { try launch() }
         #expect(failure?.code == 75)
         #expect(failure?.message.contains("gasclawd run") == true)
-        try Syscalls.makeDirectories(state)
     }
 
     @Test func settingsThatCouldTakeTheKeyElsewhereStartNothing() throws {
