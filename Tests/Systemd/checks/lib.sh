@@ -21,7 +21,7 @@ check() { # NAME FUNCTION…
     count=$((count + 1))
     (
         set -Eeuo pipefail
-        trap 'echo "failed: $BASH_COMMAND (${BASH_SOURCE[0]##*/}:$LINENO)"' ERR
+        trap 'echo "failed: $BASH_COMMAND (${BASH_SOURCE[0]##*/}:$LINENO)" >&2' ERR
         "$@"
     ) >$log 2>&1 </dev/null
     code=$?
@@ -89,7 +89,8 @@ records() { # CURSOR [MATCHES…]
 has_record() { # CURSOR PATTERN [MATCHES…]
     local cursor=$1 pattern=$2
     shift 2
-    records "$cursor" "$@" | grep -q -- "$pattern"
+    # Read to its end: a reader that goes early makes the writer fail.
+    records "$cursor" "$@" | grep -- "$pattern" >/dev/null
 }
 
 as_agent_user() { runuser -u gastown -- env HOME=$home "$@"; }
@@ -107,7 +108,7 @@ write_account() { # NAME KEY
 # A key that opens nothing. Every one is noted, to look for it where it must not be.
 new_key() {
     local key
-    key=sk-kimi-$(tr -dc 'A-Za-z0-9' </dev/urandom | head -c 48)
+    key=sk-kimi-$(head -c 512 /dev/urandom | tr -dc 'A-Za-z0-9' | cut -c 1-48)
     echo "$key" >>/lab/keys
     echo "$key"
 }
@@ -138,7 +139,9 @@ no_dropin() {
     systemctl daemon-reload
 }
 
+# Whatever an earlier check left behind.
 fresh_start() {
+    write_config
     systemctl reset-failed $unit 2>/dev/null || true
     systemctl restart $unit
 }

@@ -59,7 +59,6 @@ broken_is_not_started() {
     # Nothing is planned either: failed and not auto-restart.
     same "$(property ActiveState)/$(property SubState)" "failed/failed"
     has_record "$cursor" "gasclawd.toml:[0-9]*:[0-9]*: "
-    write_config
     fresh_start
 }
 check "a broken configuration ends the start with 78, the place is in the journal, and nothing is tried again" \
