@@ -71,8 +71,9 @@ same() { # GIVEN WANTED
 
 ask() { gasclawd "$@" --socket $socket; }
 status() { ask status --json; }
-# A value of the status by its name; the first of that name.
-value() { status | sed -n "s/^ *\"$1\" *: *\"\{0,1\}\(.*[^\",]\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1; }
+# A value of a status on standard input by its name; the first of that name.
+pick() { sed -n "s/^ *\"$1\": \"\{0,1\}\(.*[^\",]\)\"\{0,1\},\{0,1\}\$/\1/p" | sed -n '1{s/\\\(["\\]\)/\1/g;p}'; }
+value() { status | pick "$1"; }
 property() { systemctl show -P "$1" "${2:-$unit}"; }
 main_pid() { property MainPID; }
 start_time() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20; }

@@ -22,7 +22,7 @@ named_unit() {
     same "$(property ActiveState gasclawd@ada)" active
     gasclawd status --check --socket /run/gasclawd-ada/control.sock
     same "$(property StatusText gasclawd@ada)" \
-        "$(gasclawd status --json --socket /run/gasclawd-ada/control.sock | sed -n 's/^  "detail": "\(.*\)",$/\1/p')"
+        "$(gasclawd status --json --socket /run/gasclawd-ada/control.sock | pick detail)"
     same "$(ps -o user= -p "$(property MainPID gasclawd@ada)")" ada
     systemctl reload gasclawd@ada.service
     local main
@@ -45,7 +45,7 @@ user_unit() {
     cd $ada
     as_ada gasclawd status --check
     same "$(as_ada systemctl --user show -P StatusText gasclawd)" \
-        "$(as_ada gasclawd status --json | sed -n 's/^  "detail": "\(.*\)",$/\1/p')"
+        "$(as_ada gasclawd status --json | pick detail)"
     as_ada systemctl --user reload gasclawd.service
     local main
     main=$(as_ada systemctl --user show -P MainPID gasclawd)

@@ -24,7 +24,7 @@ alone() { # VARIABLES…
     cat $place.log
     same $code 0
 }
-daemon_of() { gasclawd status --json --socket "$1/run/control.sock" | sed -n 's/^ *"pid": \([0-9]*\),$/\1/p' | head -n 1; }
+daemon_of() { gasclawd status --json --socket "$1/run/control.sock" | pick pid; }
 ticks() { sed 's/.*) //' "/proc/$(daemon_of "$1")/stat" | awk '{ print $12 + $13 }'; }
 
 check "no NOTIFY_SOCKET: the daemon works" alone A=1
