@@ -40,7 +40,7 @@ survives() { # WHY COMMAND…
     shift
     "$@" "$main"
     eventually 60 is_new_main "$main"
-    [ -z "$why" ] || journalctl --after-cursor="$cursor" -u $unit | grep "Failed with result '$why'" >/dev/null
+    [ -z "$why" ] || has_record "$cursor" "Failed with result '$why'"
     same "$(identity "$(agent_pid)")" "$agent"
     same "$(agent_tmux display-message -p '#{pid}')" "$server"
     eventually 20 is_held
