@@ -268,9 +268,11 @@ public final class Daemon {
 
     // MARK: - The end
 
-    func stop(_ why: String) {
+    /// - Parameter code: The exit code.
+    func stop(_ why: String, code: Int32 = 0) {
         guard !isStopping else { return }
         isStopping = true
+        exitCode = code
         surroundings.isStopping = true
         handle(.stopping)
         emit(.daemonStopping(detail: why))

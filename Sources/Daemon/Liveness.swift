@@ -36,6 +36,9 @@ struct Probe {
 }
 
 extension Daemon {
+    /// A watchdog that wants more than this cannot be meant, and feeding it would take the processor.
+    private static let feedingMin = Duration.milliseconds(50)
+
     var isRootWithoutSandbox: Bool {
         CurrentProcess.userID == 0 && !controller.settings.launch.isSandboxed
             && controller.settings.launch.bypassesPermissions
@@ -46,7 +49,7 @@ extension Daemon {
         surroundings.isRootWithoutSandbox = isRootWithoutSandbox
         touchProbe()
         guard let interval = Watchdog.interval() else { return }
-        feed(every: interval / 2)
+        feed(every: max(interval / 2, Self.feedingMin))
     }
 
     private func feed(every interval: Duration) {

@@ -59,8 +59,20 @@ extension Daemon {
             watcher?.audit()
         } catch {
             log.error("the control socket cannot be made again", metadata: ["error": "\(error)"])
+            // systemd makes it at the next start; what we know is in the state directory, and agents live on.
+            if isMadeBySystemd(configuration.paths.runtime) {
+                return stop("the runtime directory is gone, and only systemd can make it again", code: 1)
+            }
             loop.schedule(after: .seconds(2)) { [unowned self] in restoreSocket() }
         }
+    }
+
+    /// Whether a directory is one of the unit's (systemd.exec(5), RUNTIME_DIRECTORY), in a place where we may not make
+    /// any.
+    private func isMadeBySystemd(_ directory: FilePath) -> Bool {
+        guard !Syscalls.exists(directory), CurrentProcess.environmentValue("NOTIFY_SOCKET") != nil else { return false }
+        let made = CurrentProcess.environmentValue("RUNTIME_DIRECTORY") ?? ""
+        return made.split(separator: ":").contains { FilePath(String($0)) == directory }
     }
 
     /// Locks the runtime directory again if the lock's file went with the old one.

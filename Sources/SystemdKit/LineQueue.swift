@@ -13,13 +13,24 @@ final class LineQueue: Sendable {
         case end
     }
 
+    private struct Line {
+        var bytes: [UInt8] = []
+        /// How many dropped lines it tells of; 0 for one that is no notice.
+        var told = 0
+    }
+
     private struct State {
-        var lines: [[UInt8]] = []
+        var lines: [Line] = []
         /// Lines before this index are taken already.
         var head = 0
         var bytes = 0
         var dropped = 0
         var droppedInAll = 0
+        /// Lines that nobody took when they were written. A notice of them by itself would be lost just so, for ever:
+        /// the next line brings it.
+        var lost = 0
+        /// Of the line that is being written.
+        var told = 0
         var isClosed = false
         /// Lines ever put in, and those done with: what a flush compares.
         var accepted: UInt64 = 0
@@ -29,16 +40,17 @@ final class LineQueue: Sendable {
 
         var count: Int { lines.count - head }
 
-        mutating func put(_ line: [UInt8]) {
-            lines.append(line)
+        mutating func put(_ line: [UInt8], told: Int = 0) {
+            lines.append(Line(bytes: line, told: told))
             bytes += line.count
             accepted += 1
         }
 
         mutating func take() -> [UInt8]? {
             guard head < lines.count else { return nil }
-            let line = lines[head]
-            lines[head] = []
+            let line = lines[head].bytes
+            told = lines[head].told
+            lines[head] = Line()
             head += 1
             bytes -= line.count
             // Moving the rest costs its length, so it is done once for as many that were taken.
@@ -72,7 +84,8 @@ final class LineQueue: Sendable {
 
     func append(_ line: [UInt8]) {
         let isFirst = state.withLock { state in
-            let missing = state.dropped > 0 ? noticeLine(state.dropped) : []
+            let untold = state.dropped + state.lost
+            let missing = untold > 0 ? noticeLine(untold) : []
             guard !state.isClosed, state.count + (missing.isEmpty ? 1 : 2) <= RecordWriter.linesMax,
                 state.bytes + line.count + missing.count <= RecordWriter.bytesMax
             else {
@@ -82,8 +95,9 @@ final class LineQueue: Sendable {
             }
             let isFirst = state.count == 0
             if !missing.isEmpty {
-                state.put(missing)
+                state.put(missing, told: untold)
                 state.dropped = 0
+                state.lost = 0
             }
             state.put(line)
             return isFirst
@@ -97,12 +111,24 @@ final class LineQueue: Sendable {
             if let line = state.take() { return .line(line) }
             // Nothing came after the lines that were dropped: their number is the last line.
             if state.dropped > 0 {
-                let line = noticeLine(state.dropped)
+                state.told = state.dropped + state.lost
+                let line = noticeLine(state.told)
                 state.dropped = 0
+                state.lost = 0
                 state.accepted += 1
                 return .line(line)
             }
             return state.isClosed ? .end : .nothing
+        }
+    }
+
+    /// The line that was taken last could not be written: it counts as dropped. To be called before ``lineIsDone()``.
+    func lineIsLost() {
+        state.withLock { state in
+            if state.told > 0 { state.lost += state.told } else {
+                state.lost += 1
+                state.droppedInAll += 1
+            }
         }
     }
 

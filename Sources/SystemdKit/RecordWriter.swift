@@ -129,7 +129,7 @@ private final class LineThread: Sendable {
         while true {
             switch queue.next() {
             case .line(let bytes):
-                if isJournal { send(bytes) } else { write(bytes) }
+                if !(isJournal ? send(bytes) : write(bytes)) { queue.lineIsLost() }
                 queue.lineIsDone()
             case .nothing: queue.wake.wait(milliseconds: -1)
             case .end: return
@@ -137,17 +137,18 @@ private final class LineThread: Sendable {
         }
     }
 
-    private func send(_ record: [UInt8]) {
+    /// Sends a record to the journal, or its line to standard error where there is none; false if nobody took either.
+    private func send(_ record: [UInt8]) -> Bool {
         let items = JournalEncoding.decode(record)
-        guard let line = items.first, !Journal.send(Array(items.dropFirst())) else { return }
-        write(line + [UInt8(ascii: "\n")])
+        guard let line = items.first, !Journal.send(Array(items.dropFirst())) else { return true }
+        return write(line + [UInt8(ascii: "\n")])
     }
 
-    /// Writes a line; one that cannot be written any more is given up.
-    private func write(_ bytes: [UInt8]) {
+    /// Writes a line; one that cannot be written any more is given up, and false returned.
+    private func write(_ bytes: [UInt8]) -> Bool {
         var written = 0
         while written < bytes.count {
-            guard hasRoom() else { return }
+            guard hasRoom() else { return false }
             // A pipe that poll(2) calls writable takes PIPE_BUF bytes without blocking, whatever its flags (pipe(7));
             // O_NONBLOCK cannot be set, it would hold for all who share the open file.
             let end = min(bytes.count, written + Int(PIPE_BUF))
@@ -160,10 +161,10 @@ private final class LineThread: Sendable {
                     return .failure(error)
                 }
             }
-            // Nobody is left to be told: the reader of our messages is gone.
-            guard case .success(let count) = outcome else { return }
+            guard case .success(let count) = outcome else { return false }
             written += count
         }
+        return true
     }
 
     /// Waits for room; false if the writer closes before there is any.
