@@ -80,6 +80,7 @@ public final class Daemon {
     var offeredSockets: Set<String> = []
     private var exitCode: Int32 = 0
     var isStopping = false
+    private var isEmptying = false
 
     /// Once a minute what no event tells of is looked for (contract H). The only timer that looks at watched files.
     private static let auditInterval = Duration.seconds(60)
@@ -279,13 +280,21 @@ public final class Daemon {
         report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
         // A reload that is under way has taken an agent away: it brings it back first.
         if controller.isReloading {
-            loop.schedule(after: .seconds(8)) { [unowned self] in finish() }
+            loop.schedule(after: .seconds(8)) { [unowned self] in end() }
         } else {
-            loop.atEndOfTurn { [unowned self] in finish() }
+            loop.atEndOfTurn { [unowned self] in end() }
         }
     }
 
-    func finishIfStopping() { if isStopping, !controller.isReloading { finish() } }
+    func finishIfStopping() { if isStopping, !controller.isReloading { end() } }
+
+    /// Told to stop as a service, we end what systemd leaves to us. When we end by ourselves agents live on.
+    private func end() {
+        guard !isEmptying else { return }
+        isEmptying = true
+        guard exitCode == 0, let group = ControlGroup.ofOurService else { return finish() }
+        Emptying.run(group, on: loop, log: log) { [unowned self] in finish() }
+    }
 
     private func finish() {
         guard server != nil || lock != nil else { return }
