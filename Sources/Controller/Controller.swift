@@ -128,6 +128,10 @@ public struct Controller: Sendable {
             rejectConfiguration(path, errors)
         case .rotationRequested(let token):
             rotate(token, now)
+        case .keyCommand(let command, let key, let token):
+            perform(command, key, token, now)
+        case .reloadRequested(let sessions, let token):
+            reloadAgents(sessions, token, now)
         case .reloadPerformed(let id, let failure):
             reloadPerformed(id, failure, now)
         case .stopped(let isStopped):

@@ -2,6 +2,7 @@
 
 import ControlAPI
 import GasTown
+import JSON
 import KeyPool
 import Secrets
 
@@ -51,6 +52,10 @@ public enum Input: Sendable {
     case configured(Settings, path: String?, isChanged: Bool = false)
     case configurationRejected(path: String?, errors: [String])
     case rotationRequested(ReplyToken)
+    /// - Parameter key: nil: all, where that makes sense.
+    case keyCommand(KeyCommand, key: KeyID?, ReplyToken)
+    /// - Parameter sessions: nil: all.
+    case reloadRequested(sessions: [String]?, ReplyToken)
     /// The town's emergency stop came or went (gt: `ESTOP`).
     case stopped(Bool)
     /// The town's root with links followed: agents see their folder so.
@@ -63,6 +68,9 @@ public enum Input: Sendable {
     case woke
 }
 
+/// What can be done to a key by hand.
+public enum KeyCommand: String, Sendable, CaseIterable { case clear, disable, enable }
+
 /// What has to be done. The performer does it in this order and reports what came of it as new inputs.
 public enum Effect: Sendable {
     case emit(Event)
@@ -70,6 +78,7 @@ public enum Effect: Sendable {
     case persist
     case answerLease(ReplyToken, Result<LeaseAnswer, ControlError>)
     case answerRotation(ReplyToken, Result<String, ControlError>)
+    case answer(ReplyToken, Result<JSONValue, ControlError>)
     /// Report the end of this process.
     case watch(ProcessName)
     /// The set of living leases is another: followed folders may change.

@@ -200,6 +200,7 @@ public final class Daemon {
             answer(token, result.map(\.json))
         case .answerRotation(let token, let result):
             answer(token, result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
+        case .answer(let token, let result): answer(token, result)
         case .watch(let process): watch(process)
         case .leasesChanged: followTranscripts(isAdopted: surroundings.isStarting)
         case .trust(let directory): client?.trust(directory)

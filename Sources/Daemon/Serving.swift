@@ -7,6 +7,7 @@ import Glibc
 import JSON
 import LinuxSys
 import Logging
+import Secrets
 import SystemPackage
 import Timekeeping
 
@@ -116,6 +117,18 @@ extension Daemon {
         case .rotate:
             calls[call.serial] = call
             handle(.rotationRequested(ReplyToken(serial: call.serial)))
+        case .key(let name, let text):
+            guard let command = KeyCommand(rawValue: name) else { return }
+            let key = text.flatMap(KeyID.init(text:))
+            guard text == nil || key != nil else {
+                return call.reply(
+                    .failure(ControlError(code: "not_found", message: "that is no key's id (12 hexadecimal digits)")))
+            }
+            calls[call.serial] = call
+            handle(.keyCommand(command, key: key, ReplyToken(serial: call.serial)))
+        case .agentsReload(let sessions):
+            calls[call.serial] = call
+            handle(.reloadRequested(sessions: sessions, ReplyToken(serial: call.serial)))
         case .lease(let request): serve(request, call)
         }
     }

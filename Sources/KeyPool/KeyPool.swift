@@ -156,9 +156,9 @@ public struct KeyPool: Sendable {
         var changes: [PoolChange] = []
         for entry in accounts[name]?.keys ?? [] {
             let id = entry.key.id
-            guard let disabled = records[id]?.memory.disabled, disabled.digests[name] != accounts[name]?.digest else {
-                continue
-            }
+            guard let disabled = records[id]?.memory.disabled, disabled.cause != .manual,
+                disabled.digests[name] != accounts[name]?.digest
+            else { continue }
             records[id]?.memory.disabled = nil
             records[id]?.memory.cooldown = nil
             records[id]?.memory.evidence = []
@@ -305,6 +305,38 @@ public struct KeyPool: Sendable {
         guard let old = active, let next = choice(at: now, except: old) else { return nil }
         records[old]?.memory.retired = now
         return activate(next, reason: "rotate")
+    }
+
+    // MARK: - By hand
+
+    /// Ends cooldowns.
+    ///
+    /// - Parameter id: nil: all.
+    public mutating func clear(_ id: KeyID?, at now: Timestamp) -> [PoolChange] {
+        var changes: [PoolChange] = []
+        for record in sorted where (id == nil || record.id == id) && record.memory.cooldown != nil {
+            records[record.id]?.memory.cooldown = nil
+            records[record.id]?.memory.evidence = []
+            changes.append(.recovered(record.id, account: record.account, reason: "cleared by hand"))
+        }
+        return changes + settle(at: now, reason: "cleared by hand")
+    }
+
+    /// Takes a key out until ``enable(_:at:)``, whatever happens to its file.
+    public mutating func disable(_ id: KeyID, at now: Timestamp) -> [PoolChange] {
+        guard let record = records[id], record.memory.disabled?.cause != .manual else { return [] }
+        records[id]?.memory.disabled = KeyMemory.Disabled(cause: .manual, since: now, digests: [:])
+        return [.disabled(id, account: record.account, cause: .manual, reason: "disabled by hand")]
+            + settle(at: now, reason: "disabled by hand")
+    }
+
+    /// Takes a key into use again, also one that was disabled because two agents saw it fail.
+    public mutating func enable(_ id: KeyID, at now: Timestamp) -> [PoolChange] {
+        guard let record = records[id], record.memory.disabled != nil else { return [] }
+        records[id]?.memory.disabled = nil
+        records[id]?.memory.evidence = []
+        return [.recovered(id, account: record.account, reason: "enabled by hand")]
+            + settle(at: now, reason: "enabled by hand")
     }
 
     /// Notes that an agent was started with the key.

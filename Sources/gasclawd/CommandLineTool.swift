@@ -22,7 +22,7 @@ struct Gasclawd: ParsableCommand {
             ~/.config/gasclawd/gasclawd.toml, else defaults. Times are shown in UTC.
             """, version: "gasclawd \(gasclawdVersion)",
         subcommands: [
-            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, CheckCommand.self,
+            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self, CheckCommand.self,
             ReloadCommand.self, VersionCommand.self, CatalogCommand.self,
         ])
 }
@@ -163,9 +163,11 @@ enum ConfigurationSource {
 
 extension ControlClient {
     /// Asks, and turns what can go wrong into an exit code.
-    func ask(_ method: String, _ target: String, timeout: Duration = .seconds(10)) throws -> JSONValue {
+    func ask(
+        _ method: String, _ target: String, body: JSONValue? = nil, timeout: Duration = .seconds(10)
+    ) throws -> JSONValue {
         do throws(ControlClientError) {
-            return try request(method, target, timeout: timeout)
+            return try request(method, target, body: body, timeout: timeout)
         } catch {
             throw Self.failure(error, socket: socket)
         }

@@ -52,14 +52,18 @@ enum StatusText {
                 rows: keys.map { key in keyRow(key, now) }).text
         }
         text += refused(status["keys"])
-        let agents = status["agents"]?.array ?? []
-        if !agents.isEmpty {
-            text += "\n" + TextTable(
-                ["SESSION", "ROLE", "RIG", "PID", "KEY", "STATE", "UP"],
-                rows: agents.map { agent in agentRow(agent, now) }).text
-        }
+        if let agents = agents(status, now: now) { text += "\n" + agents }
         for path in status["watch"]?["polled"]?.array ?? [] { text += "polled: \(path.string ?? "")\n" }
         return text
+    }
+
+    /// - Returns: nil where none runs.
+    static func agents(_ status: JSONValue, now: Timestamp) -> String? {
+        let agents = status["agents"]?.array ?? []
+        guard !agents.isEmpty else { return nil }
+        return TextTable(
+            ["SESSION", "ROLE", "RIG", "PID", "KEY", "STATE", "UP"], rows: agents.map { agentRow($0, now) }
+        ).text
     }
 
     /// The key files that cannot be used, one a line.

@@ -29,6 +29,8 @@ import Testing
         case .events: .lines(["{\"seq\":1,\"type\":\"a\"}"], lastSeq: 1)
         case .metrics: .text("x 1\n", type: "text/plain")
         case .health: nil
+        case .key(let command, let key): .value(["command": .string(command), "key": .optional(key)])
+        case .agentsReload(let sessions): .value(["sessions": sessions.map { .array($0.map(JSONValue.string)) } ?? .null])
         }
     }
 
@@ -39,6 +41,14 @@ import Testing
             let expected: [(method: String, target: String, body: String, status: Int, code: String?)] = [
                 ("GET", "/v1/status", "", 200, nil), ("GET", "/readyz", "", 503, nil),
                 ("GET", "/metrics", "", 200, nil),
+                ("POST", "/v1/keys/clear", "", 200, nil), ("POST", "/v1/keys/0123456789ab/disable", "", 200, nil),
+                ("GET", "/v1/keys/0123456789ab/disable", "", 405, "method_not_allowed"),
+                ("POST", "/v1/keys/0123456789ab/eat", "", 404, "not_found"),
+                ("POST", "/v1/services/dolt/restart", "", 404, "not_found"),
+                ("POST", "/v1/agents/reload", #"{"all":true}"#, 200, nil),
+                ("POST", "/v1/agents/reload", #"{"sessions":["a"]}"#, 200, nil),
+                ("POST", "/v1/agents/reload", #"{"sessions":[1]}"#, 400, "bad_request"),
+                ("POST", "/v1/agents/reload", "{}", 400, "bad_request"),
                 ("POST", "/v1/status", "", 405, "method_not_allowed"),
                 ("DELETE", "/healthz", "", 405, "method_not_allowed"),
                 ("GET", "/v1/leases", "", 405, "method_not_allowed"), ("GET", "/", "", 404, "not_found"),
