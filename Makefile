@@ -3,7 +3,7 @@
 SWIFT ?= swift
 DEBUG = .build/debug
 
-.PHONY: help deps build demo test bench format lint clean
+.PHONY: help deps build demo test lab bench format lint clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -20,6 +20,10 @@ demo: build ## a miniature town whose keys run out before your eyes (DEMO_SECOND
 
 test: deps ## all tests
 	$(SWIFT) test
+
+lab: build ## what needs a real systemd, in a machine of namespaces; as root, and skipped where that cannot be
+	@scripts/deps.sh --lab
+	@Tests/Systemd/run $(DEBUG) || [ $$? -eq 77 ]
 
 bench: deps ## measures the budgets with the release build
 	$(SWIFT) build -c release

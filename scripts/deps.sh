@@ -4,11 +4,14 @@
 # Says what the build and the tests need and this machine lacks, and installs it. Changes nothing if all is there.
 #   scripts/deps.sh           installs Debian's packages
 #   scripts/deps.sh --check   only says; exit 1 if something is missing
+#   scripts/deps.sh --lab     also what Tests/Systemd needs: a systemd to boot
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # libsystemd and toml++ for the build; tmux, git, ps and inotifywait for the tests and the demo.
 packages=(libsystemd-dev libtomlplusplus-dev pkg-config tmux git procps inotify-tools)
+# systemctl --user asks logind for a place, over D-Bus.
+[ "${1:-}" != --lab ] || packages+=(systemd dbus)
 
 fail() {
     echo "deps: $*" >&2

@@ -90,6 +90,30 @@ private struct TestPipe: ~Copyable {
         #expect(next() == nil)
     }
 
+    @Test func whatNobodyTookIsToldWithTheNextLine() throws {
+        let queue = LineQueue(wake: try WakeUp(), notice: { Array("\($0) missing\n".utf8) })
+        func next(isTaken: Bool) -> String? {
+            guard case .line(let bytes) = queue.next() else { return nil }
+            if !isTaken { queue.lineIsLost() }
+            queue.lineIsDone()
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        for name in ["a", "b"] { queue.append(Array(name.utf8)) }
+        #expect(next(isTaken: false) == "a")
+        #expect(next(isTaken: false) == "b")
+        #expect(next(isTaken: false) == nil, "a notice by itself would be lost just so")
+        // The notice is lost too: it is no line of its own.
+        queue.append(Array("c".utf8))
+        #expect(next(isTaken: false) == "2 missing\n")
+        #expect(next(isTaken: false) == "c")
+        #expect(queue.droppedInAll == 3)
+        queue.append(Array("d".utf8))
+        #expect(next(isTaken: true) == "3 missing\n")
+        #expect(next(isTaken: true) == "d")
+        #expect(next(isTaken: true) == nil)
+        #expect(queue.droppedInAll == 3)
+    }
+
     @Test func longLinesDoNotTakeTheMemoryEither() throws {
         let queue = LineQueue(wake: try WakeUp(), notice: { Array("\($0) missing\n".utf8) })
         let line = [UInt8](repeating: 120, count: 64 << 10)
