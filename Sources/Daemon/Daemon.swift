@@ -294,7 +294,14 @@ public final class Daemon {
         guard !isEmptying else { return }
         isEmptying = true
         guard exitCode == 0, let group = ControlGroup.ofOurService else { return finish() }
-        Emptying.run(group, on: loop, log: log) { [unowned self] in finish() }
+        Emptying.isRestart(of: group, environment: toolbox.environment, on: loop) { [unowned self] isRestart in
+            if isRestart {
+                log.notice("this is a restart: agents live on")
+                finish()
+            } else {
+                Emptying.run(group, on: loop, log: log) { [unowned self] in finish() }
+            }
+        }
     }
 
     private func finish() {

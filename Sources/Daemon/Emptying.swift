@@ -30,6 +30,33 @@ final class Emptying {
         Emptying(group, on: loop, log: log, completion: completion).next()
     }
 
+    /// Whether systemd stops us only to start us again, as after an upgrade: its job says so while we end.
+    ///
+    /// - Parameter completion: Called once; where systemd cannot be asked it is a stop.
+    static func isRestart(
+        of group: ControlGroup, environment: [String], on loop: EventLoop, completion: @escaping (Bool) -> Void
+    ) {
+        let unit = shownText(group.path.lastName)
+        let isUsers = group.path.string.contains("/user@")
+        do throws(SystemError) {
+            try Command.run(
+                ["/usr/bin/systemctl"] + (isUsers ? ["--user"] : [])
+                    + ["list-jobs", "--no-legend", "--plain", "--no-pager", unit],
+                environment: environment, timeout: .seconds(3), on: loop
+            ) { result in
+                // `72 gasclawd.service restart running` (systemctl(1), list-jobs).
+                let lines = String(decoding: result.output, as: UTF8.self).split(separator: "\n")
+                completion(
+                    lines.contains { line in
+                        let words = line.split(separator: " ")
+                        return words.contains(Substring(unit)) && words.contains("restart")
+                    })
+            }
+        } catch {
+            completion(false)
+        }
+    }
+
     private func next() {
         let others: [ProcessStatus]
         do throws(FileReadError) {
