@@ -7,13 +7,20 @@ struct Loader {
     private let file: String
     private let sections: [String]
     private var reader: ValueReader
-    /// Keys that were given, well or not.
-    private var given: Set<String> = []
+    /// Keys that were given, well or not, and where.
+    private var given: [String: ConfigurationError.Place] = [:]
 
     /// - Parameter sections: What is looked at; all else may hold what it wants.
     static func load(
         _ bytes: [UInt8]?, path: String, environment: ConfigurationEnvironment, sections: [String]
     ) throws(ConfigurationErrors) -> Configuration {
+        try loadWithOrigins(bytes, path: path, environment: environment, sections: sections).0
+    }
+
+    /// The same, with the place of each value that is no default.
+    static func loadWithOrigins(
+        _ bytes: [UInt8]?, path: String, environment: ConfigurationEnvironment, sections: [String]
+    ) throws(ConfigurationErrors) -> (Configuration, [String: ConfigurationError.Place]) {
         var loader = Loader(file: path, sections: sections, reader: ValueReader(environment: environment))
         if let bytes { loader.readFile(try parse(bytes, path)) }
         loader.readVariables()
@@ -21,7 +28,7 @@ struct Loader {
         guard loader.reader.errors.isEmpty else {
             throw ConfigurationErrors(loader.reader.errors.sorted(by: ConfigurationError.precedes))
         }
-        return loader.reader.configuration
+        return (loader.reader.configuration, loader.given)
     }
 
     private init(file: String, sections: [String], reader: ValueReader) {
@@ -71,7 +78,7 @@ struct Loader {
                 reader.report(place(member.namePosition), Self.unknown(member.name, in: settings))
                 continue
             }
-            given.insert(setting.key)
+            given[setting.key] = place(member.value.position)
             guard setting.isSupported else {
                 reader.report(place(member.namePosition), "\(setting.key) is not yet supported")
                 continue
@@ -123,7 +130,7 @@ struct Loader {
     }
 
     private mutating func override(_ setting: Setting, with text: String, from variable: String) {
-        given.insert(setting.key)
+        given[setting.key] = .environment(variable)
         let value = GivenValue(text, for: setting, place: .environment(variable), subject: "")
         reader.read(value, for: setting)
     }
@@ -138,7 +145,7 @@ struct Loader {
 
     private mutating func readDefaults() {
         for setting in Schema.settings where setting.isSupported && sections.contains(setting.section) {
-            guard !given.contains(setting.key) else { continue }
+            guard given[setting.key] == nil else { continue }
             switch setting.key {
             case "paths.state": readDefault(setting, reader.environment.defaultState)
             case "paths.runtime": readDefault(setting, reader.environment.defaultRuntime)

@@ -55,7 +55,7 @@ public struct EventHistory: Sendable {
     ///   - types: Only these; empty for all.
     public func lines(since: Int, types: Set<String> = []) -> [String] {
         var lines: [String] = []
-        let since = max(0, since)
+        let since = min(max(0, since), lastSeq)
         if start < items.count, items[start].seq > since + 1 {
             let dropped = items[start].seq - since - 1
             lines.append(Self.gap(count: dropped, bootID: bootID, seq: items[start].seq - 1, time: lastGivenUp))

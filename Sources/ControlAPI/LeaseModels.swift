@@ -71,6 +71,8 @@ public struct LeaseRequest: Sendable, Equatable {
         {
             throw ControlError(code: "bad_request", message: "pane is no tmux pane id")
         }
+        // It becomes the name of a folder that is watched.
+        if let name = slug, name.contains("/") || name.hasPrefix(".") || name.isEmpty || name.utf8.count > 255 { slug = nil }
         if let tmuxSocket, !tmuxSocket.hasPrefix("/") {
             throw ControlError(code: "bad_request", message: "tmux_socket is not absolute")
         }
@@ -177,7 +179,7 @@ public struct ControlError: Error, Sendable, Equatable, CustomStringConvertible 
         case "busy": 409
         case "too_large": 413
         case "refused": 422
-        case "unavailable", "too_many_clients": 503
+        case "unavailable", "stopping", "too_many_clients": 503
         default: 500
         }
     }

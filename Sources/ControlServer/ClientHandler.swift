@@ -37,6 +37,9 @@ final class ClientHandler: ChannelInboundHandler {
     /// The call that waits for its answer.
     private var open: UInt64?
     private var healthTimer: Scheduled<Void>?
+    private var idleTimer: Scheduled<Void>?
+    /// A connection without a whole request for this long is given up: its place may be an agent's.
+    static let idleMax = TimeAmount.seconds(30)
 
     // Following
     private(set) var isFollowing = false
@@ -74,6 +77,8 @@ final class ClientHandler: ChannelInboundHandler {
                     code: "too_many_clients", message: "there are more than \(ControlServer.clientsMax) clients"))
         }
         clients.all[ObjectIdentifier(self)] = self
+        if case .refused = peer { dismiss(context) }
+        awaitRequest()
         guard case .unknown = peer, let provider = context.channel as? any SocketOptionProvider else { return }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
         let found: EventLoopFuture<PeerCredentials> = provider.unsafeGetSocketOption(
@@ -85,15 +90,30 @@ final class ClientHandler: ChannelInboundHandler {
                 handler.peer = .known(credentials)
             default:
                 handler.peer = .refused(ControlError(code: "forbidden", message: "this socket belongs to another user"))
+                if let context = handler.context { handler.dismiss(context) }
             }
             handler.answerIfComplete()
         }
+    }
+
+    private func awaitRequest() {
+        guard let context else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        idleTimer?.cancel()
+        idleTimer = context.eventLoop.scheduleTask(in: Self.idleMax) { bound.value.end() }
+    }
+
+    /// Whoever is refused is told so when it asks, but soon or never: its descriptor is not left with it.
+    private func dismiss(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        context.eventLoop.scheduleTask(in: .seconds(1)) { bound.value.end() }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
         clients.all[ObjectIdentifier(self)] = nil
         isFollowing = false
         healthTimer?.cancel()
+        idleTimer?.cancel()
         if let open { onEvent(.withdrawn(open)) }
         open = nil
         self.context = nil
@@ -157,6 +177,7 @@ final class ClientHandler: ChannelInboundHandler {
         let serial = clients.nextSerial
         clients.nextSerial += 1
         open = serial
+        idleTimer?.cancel()
         if case .health = route.request { watchHealth(serial, context) }
         if route.isFollowing, case .events(_, let types) = route.request { self.types = types }
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
@@ -195,6 +216,9 @@ final class ClientHandler: ChannelInboundHandler {
 
     private func finish(_ reply: ControlReply, closing: Bool = false) {
         guard let context, let head else { return }
+        // Before the answer is written: its end lets the next request of the connection in, at once.
+        self.head = nil
+        isComplete = false
         var status = 200
         var content: [UInt8]
         var type = "application/json"
@@ -217,13 +241,13 @@ final class ClientHandler: ChannelInboundHandler {
         if type == "application/json" { content.append(10) }
         let keepsAlive = head.isKeepAlive && !closing
         var headers = HTTPHeaders([("content-type", type), ("content-length", String(content.count))])
+        if keepsAlive { awaitRequest() }
         if !keepsAlive { headers.add(name: "connection", value: "close") }
         let answer = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)
         context.write(wrapOutboundOut(.head(answer)), promise: nil)
         context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: content)))), promise: nil)
         let written = context.writeAndFlush(wrapOutboundOut(.end(nil)))
-        self.head = nil
         if !keepsAlive {
             let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
             written.whenComplete { _ in bound.value.close(promise: nil) }

@@ -17,6 +17,12 @@ public struct ControlCall: Sendable {
         case events(since: Int, types: Set<String>)
         case lease(LeaseRequest)
         case rotate
+        /// - Parameters:
+        ///   - command: `clear`, `disable` or `enable`.
+        ///   - key: Its id; nil: all.
+        case key(command: String, key: String?)
+        /// - Parameter sessions: nil: all.
+        case agentsReload(sessions: [String]?)
     }
 
     public let request: Request

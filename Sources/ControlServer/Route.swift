@@ -45,9 +45,45 @@ enum Route {
             return (.lease(try LeaseRequest(value)), false)
         case "/v1/keys/rotate": try require("POST", method)
             return (.rotate, false)
-        default:
-            throw ControlError(code: "not_found", message: "there is nothing under this path")
+        case "/v1/agents/reload": try require("POST", method)
+            return (.agentsReload(sessions: try sessions(body)), false)
+        default: return (try nested(path, method), false)
         }
+    }
+
+    /// `/v1/keys/{id}/{command}`, `/v1/keys/clear` and `/v1/services/{name}/{command}`.
+    private static func nested(_ path: String, _ method: String) throws(ControlError) -> ControlCall.Request {
+        let parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst().map(String.init)
+        if parts == ["v1", "keys", "clear"] {
+            try require("POST", method)
+            return .key(command: "clear", key: nil)
+        }
+        if parts.count == 4, parts[0] == "v1", parts[1] == "keys", ["clear", "disable", "enable"].contains(parts[3]) {
+            try require("POST", method)
+            return .key(command: parts[3], key: parts[2])
+        }
+        if parts.count == 4, parts[0] == "v1", parts[1] == "services", ["start", "stop", "restart"].contains(parts[3]) {
+            try require("POST", method)
+            throw ControlError(code: "not_found", message: "there is no such service")
+        }
+        throw ControlError(code: "not_found", message: "there is nothing under this path")
+    }
+
+    /// `{"sessions":[…]}` or `{"all":true}`.
+    private static func sessions(_ body: [UInt8]) throws(ControlError) -> [String]? {
+        let value: JSONValue
+        do throws(JSONError) { value = try JSONValue(parsing: body) } catch {
+            throw ControlError(code: "bad_request", message: "the body is no JSON: \(error)")
+        }
+        if value["all"]?.bool == true { return nil }
+        guard let list = value["sessions"]?.array, !list.isEmpty, list.count <= 1000 else {
+            throw ControlError(code: "bad_request", message: "sessions is a list of names, or all is true")
+        }
+        let names = list.compactMap(\.string)
+        guard names.count == list.count else {
+            throw ControlError(code: "bad_request", message: "sessions is a list of names")
+        }
+        return names
     }
 
     private static func require(_ wanted: String, _ method: String) throws(ControlError) {

@@ -46,6 +46,13 @@ public struct Controller: Sendable {
     var revivals: [PanePlace: Revival] = [:]
     var nextReloadID: UInt64 = 1
 
+    /// The pool's keys, and those that were in it: agents still hold and show them.
+    private var knownKeys: [KeyID: Key] = [:]
+    private static let formerKeysMax = 256
+    /// Processes that took the fall-back file's values, by their own word.
+    var noted: Set<ProcessName> = []
+    var unmanaged: [ProcessName: UnmanagedAgent] = [:]
+
     var effects: [Effect] = []
 
     /// - Parameter state: What an earlier process left; leases in it are taken up with ``adopt(_:at:)``.
@@ -53,8 +60,10 @@ public struct Controller: Sendable {
         self.settings = settings
         pool = KeyPool(cooldown: settings.cooldown)
         if let state { pool.restore(state) }
+        tickets = ResumeTicket.read(state?["resumes"]).filter { $0.value.expires > now }
         activatedAt = now
         config = StatusReport.Config(path: configPath, loadedAt: now, errors: [])
+        if let state { restorePlans(state) }
     }
 
     /// The leases that an earlier process wrote down.
@@ -65,11 +74,20 @@ public struct Controller: Sendable {
     /// Takes up a lease whose process is still alive.
     public mutating func adopt(_ lease: Lease) { leases[lease.process] = lease }
 
+    /// Takes note of a lease whose process ended while nobody watched: if a restart of it was due, or was going on, it
+    /// goes on with its conversation whoever brings it back.
+    public mutating func adoptEnded(_ lease: Lease, at now: Timestamp) {
+        guard let place = lease.place, lease.pending != nil, lease.mayResume else { return }
+        tickets[place] = ResumeTicket(conversation: lease.conversation, expires: now + .seconds(60))
+    }
+
     /// What has to survive a restart.
     public var snapshot: JSONValue {
         var object = pool.snapshot.object ?? JSONObject()
         object["version"] = 1
+        object["resumes"] = ResumeTicket.json(tickets)
         object["leases"] = .array(leases.values.sorted { $0.process.text < $1.process.text }.map(\.json))
+        addPlans(to: &object)
         return .object(object)
     }
 
@@ -90,10 +108,12 @@ public struct Controller: Sendable {
             pool.accountGone(name, at: now)
         case .started:
             start(now)
-        case .leaseRequested(let request, let process, let token):
-            requestLease(request, process, token, now)
+        case .leaseRequested(let request, let process, let token, let isNested):
+            requestLease(request, process, token, isNested, now)
         case .leaseFound(let lease):
             find(lease)
+        case .unmanagedFound(let agent):
+            findUnmanaged(agent)
         case .leaseWithdrawn(let token):
             waiting.removeAll { $0.token == token }
         case .processExited(let process):
@@ -102,12 +122,16 @@ public struct Controller: Sendable {
             readRow(row, folder, conversation, now)
         case .session(let file):
             readSession(file)
-        case .configured(let settings, let path):
-            configure(settings, path, now)
+        case .configured(let settings, let path, let isChanged):
+            configure(settings, path, isChanged, now)
         case .configurationRejected(let path, let errors):
             rejectConfiguration(path, errors)
         case .rotationRequested(let token):
             rotate(token, now)
+        case .keyCommand(let command, let key, let token):
+            perform(command, key, token, now)
+        case .reloadRequested(let sessions, let token):
+            reloadAgents(sessions, token, now)
         case .reloadPerformed(let id, let failure):
             reloadPerformed(id, failure, now)
         case .stopped(let isStopped):
@@ -151,7 +175,9 @@ public struct Controller: Sendable {
     }
 
     private mutating func find(_ lease: Lease) {
-        guard leases[lease.process] == nil else { return }
+        // A launcher that gave up waiting has told what it really took; our own answer never reached it.
+        noted.insert(lease.process)
+        unmanaged[lease.process] = nil
         leases[lease.process] = lease
         effects.append(.watch(lease.process))
         effects.append(.leasesChanged)
@@ -178,8 +204,8 @@ public struct Controller: Sendable {
     private mutating func readAccount(
         _ name: String, _ path: String, _ file: AccountFile, _ digest: String, _ now: Timestamp
     ) {
-        let reason = isStarted ? "its file was changed" : "start"
-        let bases = pool.records.mapValues(\.baseURL)
+        let reason = !isStarted ? "start" : pool.accountNames.contains(name) ? "its file was changed" : "its file is new"
+        let bases = isStarted ? pool.records.mapValues(\.baseURL) : [:]
         if let remark = file.remark {
             rejectAccount(name, path, remark)
         } else {
@@ -187,12 +213,13 @@ public struct Controller: Sendable {
         }
         let changes = pool.setAccount(name, keys: file.keys, digest: digest, at: now, reason: reason)
         take(changes, now)
+        guard isStarted else { return }
         let moved = pool.sorted.filter { record in bases[record.id].map { $0 != record.baseURL } ?? false }
         if !moved.isEmpty {
             if changes.isEmpty { generation += 1 }
             effects.append(.launchValuesChanged)
         }
-        for record in moved where isStarted {
+        for record in moved {
             let baseURL = record.baseURL ?? settings.launch.baseURL
             restart(now, .key) { $0.key == record.id && $0.baseURL != baseURL }
         }
@@ -247,8 +274,14 @@ public struct Controller: Sendable {
             }
         }
         if keysChanged {
-            redactor = Redactor(keys: pool.sorted.map(\.key))
+            for record in pool.records.values { knownKeys[record.id] = record.key }
+            if knownKeys.count > pool.records.count + Self.formerKeysMax {
+                knownKeys = pool.records.mapValues(\.key)
+            }
+            redactor = Redactor(keys: knownKeys.values)
             effects.append(.keysChanged)
+            // Without a key there is no activation that would take the last one out of the launcher's file.
+            if pool.active == nil { effects.append(.launchValuesChanged) }
         }
         effects.append(.persist)
     }
@@ -262,14 +295,14 @@ public struct Controller: Sendable {
 
     // MARK: - Configuration and commands
 
-    private mutating func configure(_ new: Settings, _ path: String?, _ now: Timestamp) {
-        let isSame = new == settings && config.errors.isEmpty
+    private mutating func configure(_ new: Settings, _ path: String?, _ isChanged: Bool, _ now: Timestamp) {
+        let isSame = new == settings && !isChanged && config.errors.isEmpty
         config = StatusReport.Config(path: path, loadedAt: now, errors: [])
         guard !isSame else { return }
         let old = settings
         settings = new
         pool.cooldown = new.cooldown
-        if new != old { generation += 1 }
+        if new != old || isChanged { generation += 1 }
         effects.append(.emit(.configApplied(path: path, generation: generation)))
         guard new.launch != old.launch else { return }
         effects.append(.launchValuesChanged)
@@ -292,7 +325,10 @@ public struct Controller: Sendable {
         let old = pool.active
         guard let changes = pool.rotate(at: now) else {
             let error = ControlError(
-                code: "busy", message: pool.records.isEmpty ? "there is no key" : "no other key is ready")
+                code: "busy",
+                message: pool.records.isEmpty
+                    ? "there is no key (add one to the accounts directory)"
+                    : "no other key is ready (gasclawd keys list shows when one is)")
             effects.append(.answerRotation(token, .failure(error)))
             return
         }

@@ -2,6 +2,7 @@
 
 import ControlAPI
 import GasTown
+import JSON
 import KeyPool
 import Secrets
 
@@ -35,18 +36,26 @@ public enum Input: Sendable {
     case accountGone(name: String)
     /// All accounts have been read for the first time, and leases of an earlier process were looked up.
     case started
-    case leaseRequested(LeaseRequest, process: ProcessName, token: ReplyToken)
+    /// - Parameter isNested: The process was started by another agent of ours, in whose pane it runs.
+    case leaseRequested(LeaseRequest, process: ProcessName, token: ReplyToken, isNested: Bool = false)
     /// An agent was started while we were away; its launcher left a note.
     case leaseFound(Lease)
+    /// A client runs in the town that was not started through us.
+    case unmanagedFound(UnmanagedAgent)
     /// Whoever waited for a lease has gone.
     case leaseWithdrawn(ReplyToken)
     case processExited(ProcessName)
     /// A row of a transcript. `folder` and `conversation` are from the file's path, which the row cannot forge.
     case transcript(TranscriptRow, folder: String, conversation: ConversationID?)
     case session(SessionFile)
-    case configured(Settings, path: String?)
+    /// - Parameter isChanged: Something else in the configuration is another, which takes effect elsewhere.
+    case configured(Settings, path: String?, isChanged: Bool = false)
     case configurationRejected(path: String?, errors: [String])
     case rotationRequested(ReplyToken)
+    /// - Parameter key: nil: all, where that makes sense.
+    case keyCommand(KeyCommand, key: KeyID?, ReplyToken)
+    /// - Parameter sessions: nil: all.
+    case reloadRequested(sessions: [String]?, ReplyToken)
     /// The town's emergency stop came or went (gt: `ESTOP`).
     case stopped(Bool)
     /// The town's root with links followed: agents see their folder so.
@@ -59,6 +68,9 @@ public enum Input: Sendable {
     case woke
 }
 
+/// What can be done to a key by hand.
+public enum KeyCommand: String, Sendable, CaseIterable { case clear, disable, enable }
+
 /// What has to be done. The performer does it in this order and reports what came of it as new inputs.
 public enum Effect: Sendable {
     case emit(Event)
@@ -66,6 +78,7 @@ public enum Effect: Sendable {
     case persist
     case answerLease(ReplyToken, Result<LeaseAnswer, ControlError>)
     case answerRotation(ReplyToken, Result<String, ControlError>)
+    case answer(ReplyToken, Result<JSONValue, ControlError>)
     /// Report the end of this process.
     case watch(ProcessName)
     /// The set of living leases is another: followed folders may change.
@@ -131,6 +144,8 @@ public struct Settings: Sendable, Equatable {
         }
     }
     public var townRoot: String
+    /// The accounts directory, for messages.
+    public var accounts: String
     public var launch: Launch
     public var bin: String
     public var settingsDirectory: String
@@ -143,10 +158,11 @@ public struct Settings: Sendable, Equatable {
     public var patience: Duration
 
     public init(
-        townRoot: String, launch: Launch, bin: String, settingsDirectory: String, resumePrompt: String,
+        townRoot: String, accounts: String = "the accounts directory", launch: Launch, bin: String, settingsDirectory: String, resumePrompt: String,
         cooldown: Duration, isRolling: Bool, patience: Duration
     ) {
         self.townRoot = townRoot
+        self.accounts = accounts
         self.launch = launch
         self.bin = bin
         self.settingsDirectory = settingsDirectory

@@ -2,6 +2,7 @@
 
 import ControlAPI
 import GasTown
+import JSON
 import KeyPool
 import Secrets
 import Timekeeping
@@ -11,6 +12,7 @@ struct WaitingLaunch: Sendable {
     let token: ReplyToken
     let request: LeaseRequest
     let process: ProcessName
+    let isNested: Bool
     let deadline: Timestamp
 }
 
@@ -18,6 +20,29 @@ struct WaitingLaunch: Sendable {
 struct ResumeTicket: Sendable {
     let conversation: ConversationID?
     let expires: Timestamp
+
+    /// As the state file holds them: an agent that is between two processes when we crash keeps its conversation.
+    static func json(_ tickets: [PanePlace: ResumeTicket]) -> JSONValue {
+        .array(
+            tickets.sorted { ($0.key.socket, $0.key.pane) < ($1.key.socket, $1.key.pane) }.map { place, ticket in
+                [
+                    "tmux_socket": .string(place.socket), "pane": .string(place.pane),
+                    "conversation": .optional(ticket.conversation?.text), "expires": .string(ticket.expires.rfc3339),
+                ]
+            })
+    }
+
+    static func read(_ json: JSONValue?) -> [PanePlace: ResumeTicket] {
+        var tickets: [PanePlace: ResumeTicket] = [:]
+        for entry in json?.array ?? [] {
+            guard let socket = entry["tmux_socket"]?.string, let pane = entry["pane"]?.string,
+                let expires = entry["expires"]?.string.flatMap({ Timestamp(rfc3339: $0) })
+            else { continue }
+            tickets[PanePlace(socket: socket, pane: pane)] = ResumeTicket(
+                conversation: entry["conversation"]?.string.flatMap(ConversationID.init), expires: expires)
+        }
+        return tickets
+    }
 }
 
 extension Controller {
@@ -25,8 +50,14 @@ extension Controller {
     static let keyWait = Duration.seconds(60)
 
     mutating func requestLease(
-        _ request: LeaseRequest, _ process: ProcessName, _ token: ReplyToken, _ now: Timestamp
+        _ request: LeaseRequest, _ process: ProcessName, _ token: ReplyToken, _ isNested: Bool, _ now: Timestamp
     ) {
+        guard !noted.contains(process) else {
+            // It has not waited for us and is an agent by now: nobody reads this answer.
+            let error = ControlError(code: "bad_request", message: "this process was started without a daemon already")
+            effects.append(.answerLease(token, .failure(error)))
+            return
+        }
         let session = sessionName(of: request)
         if !request.unsafeSettings.isEmpty {
             let names = request.unsafeSettings.map(redactor.redact).joined(separator: ", ")
@@ -53,17 +84,19 @@ extension Controller {
                 return
             }
             waiting.append(
-                WaitingLaunch(token: token, request: request, process: process, deadline: now + Self.keyWait))
+                WaitingLaunch(
+                    token: token, request: request, process: process, isNested: isNested,
+                    deadline: now + Self.keyWait))
             return
         }
-        grant(request, process, token, now)
+        grant(request, process, token, isNested, now)
     }
 
     mutating func answerWaiting(_ now: Timestamp) {
         if pool.activeRecord != nil {
             let ready = waiting
             waiting = []
-            for launch in ready { grant(launch.request, launch.process, launch.token, now) }
+            for launch in ready { grant(launch.request, launch.process, launch.token, launch.isNested, now) }
         }
         for launch in waiting where launch.deadline <= now {
             effects.append(
@@ -78,12 +111,13 @@ extension Controller {
     }
 
     private mutating func grant(
-        _ request: LeaseRequest, _ process: ProcessName, _ token: ReplyToken, _ now: Timestamp
+        _ request: LeaseRequest, _ process: ProcessName, _ token: ReplyToken, _ isNested: Bool, _ now: Timestamp
     ) {
         guard let record = pool.activeRecord else { return }
         let session = sessionName(of: request)
+        // The pane is its parent's, and so is the conversation that waits for the pane.
         var place: PanePlace?
-        if let pane = request.pane, let socket = request.tmuxSocket { place = PanePlace(socket: socket, pane: pane) }
+        if !isNested, let pane = request.pane, let socket = request.tmuxSocket { place = PanePlace(socket: socket, pane: pane) }
         let ticket = place.flatMap { tickets.removeValue(forKey: $0) }
         var resume: ConversationID?
         if let ticket, ticket.expires > now, request.mayResume, !settings.resumePrompt.isEmpty {
@@ -91,13 +125,15 @@ extension Controller {
         }
         let baseURL = record.baseURL ?? settings.launch.baseURL
         let identity = AgentIdentity(role: request.role, rig: request.rig, session: session)
-        let lease = Lease(
+        var lease = Lease(
             process: process, session: session,
             identity: AgentIdentity(role: identity.role, rig: identity.rig.map(redactor.redact)), place: place,
             directory: request.directory,
             slug: request.slug.map(ProjectSlug.exact) ?? ProjectSlug(directory: request.directory), key: record.id,
             baseURL: baseURL, launch: settings.launch, since: now, mayResume: request.mayResume,
             wasResumed: resume != nil, conversation: resume ?? request.conversation.flatMap(ConversationID.init))
+        lease.isNested = isNested
+        unmanaged[process] = nil
         leases[process] = lease
         pool.used(record.id, at: now)
         if let place {
@@ -109,6 +145,8 @@ extension Controller {
         }
         if isInTown(request.directory) { effects.append(.trust(directory: request.directory)) }
         effects.append(.leasesChanged)
+        // On disk before it is answered: an agent must not hold a key that a crash makes us forget.
+        effects.append(.persist)
         effects.append(.answerLease(token, .success(answer(record, resume: resume))))
         effects.append(.watch(process))
         effects.append(
@@ -116,7 +154,7 @@ extension Controller {
                 .agent(
                     "leased", session: session, role: lease.identity.role.rawValue, pid: process.pid,
                     id: record.id.text)))
-        if let reload, reload.order.place == place {
+        if let place, let reload, reload.order.place == place {
             self.reload = nil
             effects.append(
                 .emit(
@@ -124,8 +162,10 @@ extension Controller {
                         "finished", session: session, role: lease.identity.role.rawValue,
                         reason: reload.reason.rawValue, resumed: resume != nil)))
         }
-        effects.append(.persist)
     }
+
+    /// Whether an agent is on its way back in a pane.
+    public func awaits(_ place: PanePlace) -> Bool { reload?.order.place == place }
 
     /// What an agent is started with when the daemon cannot be asked; nil while there is no key.
     public var launchValues: LeaseAnswer? { pool.activeRecord.map { answer($0, resume: nil) } }

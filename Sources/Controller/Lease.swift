@@ -28,6 +28,8 @@ public struct Lease: Sendable, Equatable {
     public let mayResume: Bool
     /// It was started to go on with a conversation.
     public let wasResumed: Bool
+    /// Another agent started it and ends with it: it is never restarted by itself.
+    public internal(set) var isNested = false
     public internal(set) var conversation: ConversationID?
     /// Since when its last row is a final error.
     public internal(set) var stalledAt: Timestamp?
@@ -58,7 +60,7 @@ extension Lease {
             "role": .string(identity.role.rawValue), "rig": .optional(identity.rig),
             "pane": .optional(place?.pane), "tmux_socket": .optional(place?.socket), "cwd": .string(directory),
             "slug": .optional(slugOverride), "key": .string(key.text), "base_url": .string(baseURL),
-            "since": .string(since.rfc3339), "may_resume": .bool(mayResume), "resumed": .bool(wasResumed),
+            "since": .string(since.rfc3339), "nested": .bool(isNested), "may_resume": .bool(mayResume), "resumed": .bool(wasResumed),
             "conversation": .optional(conversation?.text), "stalled_at": .optional(stalledAt?.rfc3339),
             "pending": .optional(pending?.reason.rawValue),
         ]
@@ -97,6 +99,7 @@ extension Lease {
         conversation = json["conversation"]?.string.flatMap(ConversationID.init)
         stalledAt = json["stalled_at"]?.string.flatMap { Timestamp(rfc3339: $0) }
         isBusy = nil
+        isNested = json["nested"]?.bool ?? false
         pending = json["pending"]?.string.flatMap(ReloadReason.init(rawValue:)).map {
             Pending(reason: $0, since: since, notBefore: since)
         }

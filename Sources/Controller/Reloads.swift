@@ -41,7 +41,7 @@ extension Controller {
     /// Asks for restarts of the leases that a condition holds for.
     mutating func restart(_ now: Timestamp, _ reason: ReloadReason, where isConcerned: (Lease) -> Bool) {
         guard settings.isRolling || reason == .manual else { return }
-        for lease in leases.values where isConcerned(lease) && lease.pending == nil {
+        for lease in leases.values where !lease.isNested && isConcerned(lease) && lease.pending == nil {
             leases[lease.process]?.pending = Lease.Pending(reason: reason, since: now, notBefore: now)
             effects.append(.persist)
         }
@@ -129,6 +129,7 @@ extension Controller {
         tickets[place] = ResumeTicket(conversation: conversation, expires: now + .seconds(120))
         let order = makeOrder(session: lease.session, place: place, process: lease.process)
         leases[lease.process]?.pending?.attempts += 1
+        effects.append(.persist)
         begin(
             RunningReload(
                 order: order, role: lease.identity.role, reason: pending.reason, isResumed: conversation != nil,
@@ -184,6 +185,8 @@ extension Controller {
     }
 
     mutating func processExited(_ process: ProcessName, _ now: Timestamp) {
+        noted.remove(process)
+        unmanaged[process] = nil
         guard let lease = leases.removeValue(forKey: process) else { return }
         deferred[process] = nil
         effects.append(

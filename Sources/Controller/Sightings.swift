@@ -66,7 +66,13 @@ extension Controller {
 
     mutating func readSession(_ file: SessionFile) {
         guard let lease = leases.values.first(where: { $0.process.pid == file.pid }) else { return }
-        if let conversation = file.conversation { learn(conversation, of: lease.process) }
+        // An agent can write these files too: another folder, or the conversation of one there, is not believed.
+        if let directory = file.directory, directory != lease.directory { return }
+        if let conversation = file.conversation,
+            !leases.values.contains(where: { $0.conversation == conversation && $0.slug != lease.slug })
+        {
+            learn(conversation, of: lease.process)
+        }
         if let isBusy = file.isBusy { leases[lease.process]?.isBusy = isBusy }
     }
 
@@ -138,6 +144,7 @@ extension Controller {
         let limitKey = name ?? "(active)"
         if let last = lastEffect[limitKey], now - last < Self.sessionLimit {
             if let lease { deferred[lease.process] = DeferredSighting(verdict: verdict, due: last + Self.sessionLimit) }
+            effects.append(.persist)
             return tell(.limit, acted: false)
         }
         let isLimited = isRotationLimited(now)
@@ -173,6 +180,11 @@ extension Controller {
         guard let directory = failure.directory, ProjectSlug(directory: directory).matches(folder),
             isInTown(directory), let active = pool.active
         else { return nil }
+        // Several agents in the folder: if they share a key it is that one, whoever it was.
+        let there = leases.values.filter { $0.slug.matches(folder) }
+        if let first = there.first, there.allSatisfy({ $0.key == first.key }) {
+            return Owner(key: first.key, since: there.map(\.since).min() ?? first.since, lease: nil)
+        }
         return Owner(key: active, since: activatedAt, lease: nil)
     }
 

@@ -40,7 +40,7 @@ extension Controller {
             startedAt: surroundings.startedAt, generation: generation, townRoot: settings.townRoot,
             isTownInstalled: surroundings.isTownInstalled, isStopped: isStopped,
             activeKey: pool.active?.text, keys: items,
-            rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents, watch: surroundings.watch,
+            rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents + unmanagedItems, watch: surroundings.watch,
             config: config)
         let trouble = trouble(surroundings, now)
         report.state =
@@ -73,7 +73,7 @@ extension Controller {
     /// The first of what makes the state degraded, in the order of contract C.
     private func trouble(_ surroundings: Surroundings, _ now: Timestamp) -> String? {
         if pool.readyCount(at: now) == 0 {
-            if pool.records.isEmpty { return "no key: the accounts directory holds none" }
+            if pool.records.isEmpty { return "no key: \(settings.accounts) holds none (add one as \(settings.accounts)/1/config.toml)" }
             if let until = pool.records.values.compactMap({ $0.memory.cooldown?.until }).min() {
                 return "no ready key: the first one is ready at \(until.rfc3339)"
             }
@@ -86,6 +86,9 @@ extension Controller {
         if let error = config.errors.first { return "configuration refused: \(error)" }
         if let stalled = leases.values.filter(\.isStalled).min(by: { $0.session < $1.session }) {
             return "agent stalled: \(stalled.session)"
+        }
+        if let agent = unmanagedItems.first {
+            return "agent unmanaged: \(agent.session) was not started through gasclawd (start it anew)"
         }
         if let problem = surroundings.stateProblem { return problem }
         if surroundings.isRootWithoutSandbox {

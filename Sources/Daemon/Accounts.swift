@@ -11,6 +11,8 @@ final class AccountReader {
     enum Outcome {
         case read(AccountFile, digest: String)
         case rejected(String)
+        /// It was rejected and can be used again; what it holds follows.
+        case mended
         /// Absent, or no regular file (contract H).
         case gone
     }
@@ -21,6 +23,14 @@ final class AccountReader {
     private let onOutcome: (_ name: String, _ path: FilePath, Outcome) -> Void
     /// What each file held when it was last understood or refused.
     private var digests: [FilePath: String] = [:]
+    /// Files that were told to be unusable, and those that are looked at once more before that.
+    private var refused: Set<FilePath> = []
+    private var doubted: Set<FilePath> = []
+    private let loop: EventLoop
+    private var isStarting = false
+
+    /// A writer that makes a file and then fills it needs a moment; a refusal is in no hurry.
+    private static let doubtTime = Duration.milliseconds(100)
 
     /// - Parameter onOutcome: Called for each file that is another than before.
     init(
@@ -29,6 +39,7 @@ final class AccountReader {
     ) {
         self.directory = directory
         self.onOutcome = onOutcome
+        self.loop = loop
         var handler: ([WatchReport]) -> Void = { _ in }
         watcher = FileWatcher(on: loop, onTrouble: onTrouble) { handler($0) }
         handler = { [unowned self] reports in for report in reports { look(report.path) } }
@@ -36,6 +47,8 @@ final class AccountReader {
 
     /// Begins to watch, and reads all that is there.
     func start() {
+        isStarting = true
+        defer { isStarting = false }
         for path in watcher.add(WatchSpec(id: Self.spec, base: directory, pattern: [.visible, .name("config.toml")])) {
             look(path)
         }
@@ -46,27 +59,57 @@ final class AccountReader {
     func audit() { watcher.audit() }
     func close() { watcher.close() }
 
-    private func look(_ path: FilePath) {
-        let name = shownText(path.removingLastComponent().lastName)
+    /// The account's name is its folder's. A folder that is called like a key is not shown so.
+    static func name(of path: FilePath) -> String {
+        let folder = path.removingLastComponent().lastName
+        let name = shownText(folder)
+        let shown = Redactor().redact(name)
+        return shown == name ? name : "\(shown)#\(SHA256.hex(folder).prefix(8))"
+    }
+
+    private func look(_ path: FilePath, isSecondLook: Bool = false) {
+        let name = Self.name(of: path)
         let contents: FileContents
         do throws(FileReadError) {
             contents = try RegularFile.read(path, limit: AccountFile.lengthMax)
         } catch {
             digests[path] = nil
             if error.isAbsence || error == .notRegular {
+                refused.remove(path)
                 onOutcome(name, path, .gone)
             } else {
-                onOutcome(name, path, .rejected("\(error)"))
+                doubt(path, name, "\(error)", isSecondLook)
             }
             return
         }
         let digest = SHA256.hex(contents.bytes)
-        guard digests[path] != digest else { return }
+        guard digests[path] != digest || isSecondLook else { return }
         digests[path] = digest
         do throws(AccountFileError) {
-            onOutcome(name, path, .read(try AccountFile.read(contents.bytes), digest: digest))
+            let file = try AccountFile.read(contents.bytes)
+            guard !isSecondLook || refused.contains(path) || doubted.contains(path) else { return }
+            if refused.remove(path) != nil { onOutcome(name, path, .mended) }
+            onOutcome(name, path, .read(file, digest: digest))
         } catch {
-            onOutcome(name, path, .rejected("\(error)"))
+            doubt(path, name, "\(error)", isSecondLook)
         }
     }
+
+    private func doubt(_ path: FilePath, _ name: String, _ error: String, _ isSecondLook: Bool) {
+        if isSecondLook || refused.contains(path) || isStarting {
+            refused.insert(path)
+            return onOutcome(name, path, .rejected(error))
+        }
+        guard doubted.insert(path).inserted else { return }
+        loop.schedule(after: Self.doubtTime) { [weak self] in
+            guard let self else { return }
+            look(path, isSecondLook: true)
+            doubted.remove(path)
+        }
+    }
+}
+
+extension FilePath {
+    /// For status, events and logs: a name in it may look like a key.
+    var safe: String { Redactor().redact(shown) }
 }

@@ -46,6 +46,7 @@ public final class Daemon {
     let notifier = Notifier()
     private var signals: SignalReceiver?
     var lock: LockFile?
+    private var stateLock: LockFile?
     private var alarm: WallAlarm?
     var mailbox: Mailbox<ControlEvent>?
     var server: ControlServer?
@@ -64,6 +65,8 @@ public final class Daemon {
     var inbox: [Input] = []
     private var isHandling = false
     var mustPersist = false
+    /// `launch.json` is behind.
+    var isLaunchFileDue = false
     var isTurnEndPlanned = false
     var offsetsTimer: EventLoop.Timer?
     var configTimer: EventLoop.Timer?
@@ -77,6 +80,7 @@ public final class Daemon {
     var offeredSockets: Set<String> = []
     private var exitCode: Int32 = 0
     var isStopping = false
+    private var isEmptying = false
 
     /// Once a minute what no event tells of is looked for (contract H). The only timer that looks at watched files.
     private static let auditInterval = Duration.seconds(60)
@@ -89,6 +93,8 @@ public final class Daemon {
         self.log = log
         configuration = options.configuration
         store = StateStore(directory: configuration.paths.state)
+        // Each agent costs a few descriptors; 1,024 is what select(2) can count, and nothing here uses that.
+        ResourceLimits.raiseOpenFiles(to: 16_384)
         // Our memory holds the keys.
         CurrentProcess.setDumpable(false)
         SignalReceiver.ignoreBrokenPipes()
@@ -97,17 +103,21 @@ public final class Daemon {
             try Syscalls.makeDirectories(configuration.paths.runtime)
             let lockPath = LockFile.path(runtime: configuration.paths.runtime)
             guard let lock = try LockFile(lockPath) else {
-                let holder = LockFile.holder(of: lockPath).map { "pid \($0)" } ?? "another process"
-                throw SystemError(call: "lock", subject: holder, errno: .resourceBusy)
+                throw Self.held(lockPath, configuration.paths.runtime)
             }
             self.lock = lock
             try store.open()
+            // Two daemons with one state would undo each other's leases.
+            let statePath = configuration.paths.state.appending("state.lock")
+            guard let stateLock = try LockFile(statePath) else {
+                throw Self.held(statePath, configuration.paths.state)
+            }
+            self.stateLock = stateLock
         } catch {
             if error.call == "lock" {
                 throw DaemonFailure(
                     code: 75,
-                    message: "run: gasclawd is running already: \(error.subject) holds "
-                        + "\(configuration.paths.runtime.shown) (gasclawd status shows it)")
+                    message: "run: gasclawd is running already: \(error.subject) (gasclawd status shows it)")
             }
             throw DaemonFailure(
                 code: 1, message: "run: \(error) (paths.state and paths.runtime must be folders that we can write)")
@@ -123,7 +133,14 @@ public final class Daemon {
         controller = Controller(
             settings: Settings(configuration, store: store, program: toolbox.claude),
             configPath: options.configPath?.string, state: saved, at: startedAt)
-        for lease in saved.map(Controller.leases) ?? [] where Self.isAlive(lease.process) { controller.adopt(lease) }
+        for lease in saved.map(Controller.leases) ?? [] {
+            if Self.isAlive(lease.process) { controller.adopt(lease) } else { controller.adoptEnded(lease, at: startedAt) }
+        }
+    }
+
+    private static func held(_ lock: FilePath, _ directory: FilePath) -> SystemError {
+        let holder = LockFile.holder(of: lock).map { "pid \($0)" } ?? "another process"
+        return SystemError(call: "lock", subject: "\(holder) holds \(directory.shown)", errno: .resourceBusy)
     }
 
     /// Runs until a signal ends it.
@@ -183,6 +200,7 @@ public final class Daemon {
             answer(token, result.map(\.json))
         case .answerRotation(let token, let result):
             answer(token, result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
+        case .answer(let token, let result): answer(token, result)
         case .watch(let process): watch(process)
         case .leasesChanged: followTranscripts(isAdopted: surroundings.isStarting)
         case .trust(let directory): client?.trust(directory)
@@ -263,13 +281,21 @@ public final class Daemon {
         report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
         // A reload that is under way has taken an agent away: it brings it back first.
         if controller.isReloading {
-            loop.schedule(after: .seconds(8)) { [unowned self] in finish() }
+            loop.schedule(after: .seconds(8)) { [unowned self] in end() }
         } else {
-            loop.atEndOfTurn { [unowned self] in finish() }
+            loop.atEndOfTurn { [unowned self] in end() }
         }
     }
 
-    func finishIfStopping() { if isStopping, !controller.isReloading { finish() } }
+    func finishIfStopping() { if isStopping, !controller.isReloading { end() } }
+
+    /// Told to stop as a service, we end what systemd leaves to us. When we end by ourselves agents live on.
+    private func end() {
+        guard !isEmptying else { return }
+        isEmptying = true
+        guard exitCode == 0, let group = ControlGroup.ofOurService else { return finish() }
+        Emptying.run(group, on: loop, log: log) { [unowned self] in finish() }
+    }
 
     private func finish() {
         guard server != nil || lock != nil else { return }
@@ -282,6 +308,7 @@ public final class Daemon {
         removeSocket()
         ring?.close()
         lock = nil
+        stateLock = nil
         log.notice("stopped")
         loop.stop()
     }

@@ -76,6 +76,7 @@ extension Daemon {
         report(notifier.send([.watchdog]), of: "WATCHDOG")
         guard surroundings.isStarting else { return }
         surroundings.isStarting = false
+        findUnmanaged()
         let status = status
         lastDetail = status.detail
         report(notifier.send([.ready, .status(status.detail)]), of: "READY")

@@ -26,16 +26,16 @@ public enum OfflineKeys {
             settings: Settings(configuration, store: store, program: nil), configPath: nil, state: state, at: now)
         let paths = accountFiles(in: configuration.accounts)
         for path in paths {
-            let name = shownText(path.removingLastComponent().lastName)
+            let name = AccountReader.name(of: path)
             do {
                 let bytes = try RegularFile.read(path, limit: AccountFile.lengthMax).bytes
                 let file = try AccountFile.read(bytes)
                 _ = controller.handle(
-                    .accountRead(name: name, path: path.shown, file: file, digest: SHA256.hex(bytes)), at: now)
+                    .accountRead(name: name, path: path.safe, file: file, digest: SHA256.hex(bytes)), at: now)
             } catch let error as FileReadError where error.isAbsence {
                 continue
             } catch {
-                _ = controller.handle(.accountRejected(name: name, path: path.shown, error: "\(error)"), at: now)
+                _ = controller.handle(.accountRejected(name: name, path: path.safe, error: "\(error)"), at: now)
             }
         }
         _ = controller.handle(.started, at: now)

@@ -63,7 +63,7 @@ final class Registration {
             return finish("failed", "\(root.appending("settings/config.json").shown): \(error)")
         }
         guard !calls.isEmpty else { return finish("skipped", "agents are started through gasclawd already") }
-        guard let gt else { return finish("failed", "gt is not found (add its folder to town.path or the PATH)") }
+        guard let gt else { return finish("failed", "gt is not found (install it or add its folder to town.path, then gasclawd reload)") }
         next(calls[...], gt)
     }
 

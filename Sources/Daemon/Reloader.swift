@@ -11,13 +11,24 @@ import SystemPackage
 /// The pane's own hook is set aside meanwhile, for it would run the command again before the old process tree is
 /// gone. What is set aside stands in a file, so that it is put back after a crash too.
 final class Reloader {
+    /// The hooks of a pane while they are aside.
+    private struct Aside {
+        let hooks: PaneHooks
+        /// Whose pane it was: the number alone may be another one's by the next start.
+        let session: String
+        let server: Int32
+    }
+
     private let loop: EventLoop
     private let store: StateStore
     private let environment: [String]
     private let onDone: (_ id: UInt64, _ failure: String?) -> Void
     /// The program's absolute path, nil where it is not found.
     var tmux: String?
-    private var asides: [PanePlace: PaneHooks] = [:]
+    private var asides: [PanePlace: Aside] = [:]
+    /// Panes that an earlier process left and that are not in order yet; nothing is reloaded before they are.
+    private var recovering = 0
+    private var held: [ReloadOrder] = []
 
     /// Between TERM and KILL (contract G).
     private static let grace = Duration.seconds(5)
@@ -35,6 +46,7 @@ final class Reloader {
     }
 
     func perform(_ order: ReloadOrder) {
+        guard recovering == 0 else { return held.append(order) }
         guard let tmux else { return report(order, "tmux is not found (town.path, PATH)") }
         let commands = TmuxCommands(program: tmux, socket: order.place.socket)
         call(commands.inspect(pane: order.place.pane)) { [self] output in
@@ -50,21 +62,29 @@ final class Reloader {
     private func replace(_ order: ReloadOrder, _ pane: PaneReport, _ commands: TmuxCommands) {
         // Somebody brought the agent back already; where one was to be ended, it has ended by itself.
         if order.process == nil && !pane.isDead { return report(order, nil) }
-        asides[order.place] = pane.hooks
+        // The pane's process may be a shell around the agent: its tree is what ends. That the agent is in it is looked
+        // at first: a launcher's word is no reason to end somebody else's pane.
+        let shell = pane.isDead ? nil : ProcessTable.status(of: pane.pid)?.identity
+        let agent = order.process.map { ProcessIdentity(pid: $0.pid, startTime: $0.startTime) }
+        if let shell, let agent, ProcessTable.isAlive(agent),
+            !ProcessTable.tree(of: shell).contains(where: { $0.identity == agent })
+        {
+            return report(order, "the agent does not run in its pane \(order.place.pane)")
+        }
+        asides[order.place] = Aside(hooks: pane.hooks, session: pane.session, server: pane.server)
         if let problem = save() { return report(order, problem) }
         call(commands.setHooksAside(pane: order.place.pane, hooks: pane.hooks)) { [self] output in
             if case .failure(let failure) = output {
-                restore(order.place, commands)
-                return report(order, failure.text)
+                restore(order.place, commands) { [self] in report(order, failure.text) }
+                return
             }
-            let root = order.process.map { ProcessIdentity(pid: $0.pid, startTime: $0.startTime) }
-            // The pane's process may be a shell around the agent: its tree is what ends.
-            let shell = pane.isDead ? nil : ProcessTable.status(of: pane.pid)?.identity
-            guard let target = shell ?? root else { return respawn(order, pane, commands) }
+            guard let target = shell ?? agent else { return respawn(order, pane, commands) }
             TreeTermination.end(target, grace: Self.grace, on: loop) { [self] error in
                 if let error {
-                    restore(order.place, commands)
-                    return report(order, "the old process cannot be ended: \(error)")
+                    restore(order.place, commands) { [self] in
+                        report(order, "the old process cannot be ended: \(error)")
+                    }
+                    return
                 }
                 respawn(order, pane, commands)
             }
@@ -73,13 +93,12 @@ final class Reloader {
 
     private func respawn(_ order: ReloadOrder, _ pane: PaneReport, _ commands: TmuxCommands) {
         call(commands.respawn(pane: order.place.pane, hooks: pane.hooks)) { [self] output in
-            asides[order.place] = nil
-            let problem = save()
             if case .failure(let failure) = output {
-                restore(order.place, commands, hooks: pane.hooks)
-                return report(order, failure.text)
+                restore(order.place, commands) { [self] in report(order, failure.text) }
+                return
             }
-            report(order, problem)
+            asides[order.place] = nil
+            report(order, save())
         }
     }
 
@@ -88,12 +107,14 @@ final class Reloader {
     // MARK: - Hooks
 
     /// Puts back what an earlier process had set aside when it died.
-    func recover(_ saved: JSONValue?) {
-        guard let tmux else { return }
+    ///
+    /// - Parameter mayRespawn: Whether an agent whose pane it left dead may be brought back: not while the town stands
+    ///   still.
+    func recover(_ saved: JSONValue?, mayRespawn: Bool) {
         for entry in saved?["panes"]?.array ?? [] {
-            guard let socket = entry["socket"]?.string, let pane = entry["pane"]?.string, socket.hasPrefix("/") else {
-                continue
-            }
+            guard let socket = entry["socket"]?.string, let pane = entry["pane"]?.string, socket.hasPrefix("/"),
+                let session = entry["session"]?.string, let server = entry["server"]?.integer
+            else { continue }
             let hooks = PaneHooks(
                 entries: (entry["hooks"]?.array ?? []).compactMap { hook in
                     guard let level = hook["level"]?.string.flatMap(PaneHooks.Level.init(rawValue:)),
@@ -101,32 +122,57 @@ final class Reloader {
                     else { return nil }
                     return PaneHooks.Entry(level: level, index: index, command: command)
                 })
-            let place = PanePlace(socket: socket, pane: pane)
-            let commands = TmuxCommands(program: tmux, socket: socket)
-            // A pane that died meanwhile has nobody to bring it back: its hook was not there.
-            call(commands.inspect(pane: pane)) { [self] output in
-                if case .success(let text) = output, let report = PaneReport(text), report.isDead {
-                    call(commands.respawn(pane: pane, hooks: hooks)) { _ in }
-                } else {
-                    restore(place, commands, hooks: hooks)
+            asides[PanePlace(socket: socket, pane: pane)] = Aside(
+                hooks: hooks, session: session, server: Int32(truncatingIfNeeded: server))
+        }
+        guard let tmux, !asides.isEmpty else { return }
+        recovering = asides.count
+        for (place, aside) in asides {
+            let commands = TmuxCommands(program: tmux, socket: place.socket)
+            call(commands.inspect(pane: place.pane)) { [self] output in
+                guard case .success(let text) = output, let report = PaneReport(text), report.session == aside.session,
+                    report.server == aside.server
+                else {
+                    // The pane is gone, or its number is another's.
+                    return recovered(place)
                 }
+                // A pane that died meanwhile has nobody to bring it back: its hook was not there.
+                let next =
+                    report.isDead && mayRespawn
+                    ? commands.respawn(pane: place.pane, hooks: aside.hooks)
+                    : commands.restoreHooks(pane: place.pane, hooks: aside.hooks)
+                call(next) { [self] _ in recovered(place) }
             }
         }
     }
 
-    private func restore(_ place: PanePlace, _ commands: TmuxCommands, hooks: PaneHooks? = nil) {
-        guard let hooks = hooks ?? asides[place] else { return }
+    private func recovered(_ place: PanePlace) {
         asides[place] = nil
-        call(commands.restoreHooks(pane: place.pane, hooks: hooks)) { [self] _ in _ = save() }
+        // A full disk keeps the entry: it is tried again at the next start, and then the hooks stand already.
+        _ = save()
+        recovering -= 1
+        guard recovering == 0 else { return }
+        let orders = held
+        held = []
+        for order in orders { perform(order) }
+    }
+
+    private func restore(_ place: PanePlace, _ commands: TmuxCommands, then next: @escaping () -> Void) {
+        guard let aside = asides.removeValue(forKey: place) else { return next() }
+        call(commands.restoreHooks(pane: place.pane, hooks: aside.hooks)) { [self] _ in
+            _ = save()
+            next()
+        }
     }
 
     /// - Returns: Why the file cannot be written.
     private func save() -> String? {
-        let panes = asides.map { place, hooks -> JSONValue in
+        let panes = asides.map { place, aside -> JSONValue in
             [
-                "socket": .string(place.socket), "pane": .string(place.pane),
+                "socket": .string(place.socket), "pane": .string(place.pane), "session": .string(aside.session),
+                "server": JSONValue(aside.server),
                 "hooks": .array(
-                    hooks.entries.map {
+                    aside.hooks.entries.map {
                         [
                             "level": .string($0.level.rawValue), "index": JSONValue($0.index),
                             "command": .string($0.command),
@@ -149,7 +195,8 @@ final class Reloader {
             try Command.run(arguments, environment: environment, timeout: Self.callTimeout, on: loop) { result in
                 guard result.status.isSuccess else {
                     let said = shownText(result.errors.prefix { $0 != 10 })
-                    let why = result.timedOut ? "tmux did not answer" : said.isEmpty ? "tmux: \(result.status)" : "tmux: \(said)"
+                    let why =
+                        result.timedOut ? "tmux did not answer" : said.isEmpty ? "tmux: \(result.status)" : "tmux: \(said)"
                     return completion(.failure(Failure(text: why)))
                 }
                 completion(.success(String(decoding: result.output, as: UTF8.self)))

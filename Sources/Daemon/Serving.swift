@@ -7,6 +7,7 @@ import Glibc
 import JSON
 import LinuxSys
 import Logging
+import Secrets
 import SystemPackage
 import Timekeeping
 
@@ -116,8 +117,32 @@ extension Daemon {
         case .rotate:
             calls[call.serial] = call
             handle(.rotationRequested(ReplyToken(serial: call.serial)))
+        case .key(let name, let text):
+            guard let command = KeyCommand(rawValue: name) else { return }
+            let key = text.flatMap(KeyID.init(text:))
+            guard text == nil || key != nil else {
+                return call.reply(
+                    .failure(ControlError(code: "not_found", message: "that is no key's id (12 hexadecimal digits)")))
+            }
+            calls[call.serial] = call
+            handle(.keyCommand(command, key: key, ReplyToken(serial: call.serial)))
+        case .agentsReload(let sessions):
+            calls[call.serial] = call
+            handle(.reloadRequested(sessions: sessions, ReplyToken(serial: call.serial)))
         case .lease(let request): serve(request, call)
         }
+    }
+
+    /// Whether a process was started by one of our agents: `claude -p` in a tool call, which shares its parent's pane.
+    private func isNested(_ process: ProcessStatus) -> Bool {
+        var parent = process.parent
+        for _ in 0..<64 {
+            guard parent > 1, let status = ProcessTable.status(of: parent) else { return false }
+            let name = ProcessName(pid: status.identity.pid, startTime: status.identity.startTime)
+            if controller.leases[name] != nil { return true }
+            parent = status.parent
+        }
+        return false
     }
 
     private func serve(_ request: LeaseRequest, _ call: ControlCall) {
@@ -131,7 +156,7 @@ extension Daemon {
             .leaseRequested(
                 request,
                 process: ProcessName(pid: process.identity.pid, startTime: process.identity.startTime),
-                token: ReplyToken(serial: call.serial)))
+                token: ReplyToken(serial: call.serial), isNested: isNested(process)))
         if let socket = request.tmuxSocket, offeredSockets.insert(socket).inserted { offerPath(socket) }
     }
 }

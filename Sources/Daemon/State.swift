@@ -14,8 +14,18 @@ extension Daemon {
     func persist() {
         mustPersist = false
         do throws(SystemError) {
-            try store.write(controller.snapshot, to: store.keys)
+            do throws(SystemError) {
+                try store.write(controller.snapshot, to: store.keys)
+            } catch where error.errno == .noSuchFileOrDirectory {
+                // Somebody removed the directory: agents start through the links in it.
+                log.warning("the state directory is gone; it is made again")
+                try store.open()
+                makeLinks()
+                isLaunchFileDue = true
+                try store.write(controller.snapshot, to: store.keys)
+            }
             noteState(problem: nil)
+            if isLaunchFileDue { writeLaunchValues() }
         } catch {
             mustPersist = true
             noteState(problem: "state cannot be written: \(error)")
@@ -97,11 +107,20 @@ extension Daemon {
 
     /// The fall-back of launchers that find no daemon. 0600: the active key is in it.
     func writeLaunchValues() {
-        guard let values = controller.launchValues else { return }
+        let path = LauncherFile.fallback(state: store.directory)
+        isLaunchFileDue = false
         do throws(SystemError) {
-            try store.write(values.json, to: LauncherFile.fallback(state: store.directory))
+            if let values = controller.launchValues {
+                try store.write(values.json, to: path)
+            } else if Syscalls.exists(path) {
+                // A key that is in no file any more is not kept here either.
+                try Syscalls.unlink(path)
+            }
         } catch {
+            isLaunchFileDue = true
+            mustPersist = true
             noteState(problem: "state cannot be written: \(error)")
+            planTurnEnd()
         }
     }
 
@@ -150,7 +169,7 @@ extension Daemon {
             figures.overflows += statistics.overflows
             figures.rescans += statistics.rescans
         }
-        figures.polled = ((accounts?.polled ?? []) + (watcher?.polled ?? [])).map { "\($0.path.shown): \($0.reason)" }
+        figures.polled = ((accounts?.polled ?? []) + (watcher?.polled ?? [])).map { "\($0.path.safe): \($0.reason)" }
         figures.probe = probe.latency
         return figures
     }
@@ -178,10 +197,10 @@ extension Daemon {
     private func noteWatches() {
         let polled = (accounts?.polled ?? []) + (watcher?.polled ?? [])
         for path in polled where !lastPolled.contains(path) {
-            emit(.watch("degraded", path: path.path.shown, detail: path.reason))
+            emit(.watch("degraded", path: path.path.safe, detail: path.reason))
         }
         for path in lastPolled where !polled.contains(where: { $0.path == path.path }) {
-            emit(.watch("recovered", path: path.path.shown, detail: "it is watched again"))
+            emit(.watch("recovered", path: path.path.safe, detail: "it is watched again"))
         }
         lastPolled = polled
         let overflows = (accounts?.statistics.overflows ?? 0) + (watcher?.statistics.overflows ?? 0)

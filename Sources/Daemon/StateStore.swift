@@ -65,7 +65,9 @@ struct StateStore {
 extension Checkpoint {
     var json: JSONValue {
         [
-            "device": JSONValue(file.device), "inode": JSONValue(file.inode), "offset": JSONValue(offset),
+            // As signed numbers, which every reader of JSON here can hold.
+            "device": JSONValue(Int64(bitPattern: file.device)), "inode": JSONValue(Int64(bitPattern: file.inode)),
+            "offset": JSONValue(offset),
             "marker": .array(marker.map { JSONValue($0) }),
         ]
     }

@@ -28,7 +28,7 @@ extension Settings {
     init(_ configuration: Configuration, store: StateStore, program: String?) {
         let agent = configuration.agent
         self.init(
-            townRoot: configuration.town.root.string,
+            townRoot: configuration.town.root.string, accounts: configuration.accounts.shown,
             launch: Launch(
                 baseURL: agent.baseURL, configDirectory: agent.configDirectory.string, program: program,
                 isSandboxed: Machine.isSandboxed(agent.sandboxed), bypassesPermissions: agent.bypassesPermissions,

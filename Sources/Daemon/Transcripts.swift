@@ -6,6 +6,7 @@ import JSON
 import LinuxSys
 import LogFollowing
 import SystemPackage
+import Timekeeping
 
 /// Follows the transcripts in the folders of living leases.
 final class Transcripts {
@@ -49,7 +50,9 @@ final class Transcripts {
     ///
     /// - Parameter isAdopted: The leases are an earlier process's: what it had not read is news. Otherwise what stands
     ///   in a folder that is new here was written before its lease.
-    func follow(_ wanted: Set<ProjectSlug>, isAdopted: Bool) {
+    /// - Parameter leases: The folders, each with the start of its first lease.
+    func follow(_ leases: [ProjectSlug: Timestamp], isAdopted: Bool) {
+        let wanted = Set(leases.keys)
         for slug in slugs.subtracting(wanted) {
             watcher.remove(id(slug))
             for path in followers.keys where slug.matches(folder(of: path)) { close(path) }
@@ -62,13 +65,7 @@ final class Transcripts {
                 }
             let spec = WatchSpec(id: id(slug), base: projects, pattern: [pattern, .affix("", ".jsonl")], use: .log)
             for path in watcher.add(spec) {
-                if checkpoints[path] != nil {
-                    if isAdopted { read(path) }
-                } else if isAdopted {
-                    read(path)
-                } else {
-                    passOver(path)
-                }
+                if isAdopted, mayHoldNews(path, since: leases[slug]) { read(path) } else { passOver(path) }
             }
         }
         slugs = wanted
@@ -108,8 +105,23 @@ final class Transcripts {
 
     private func folder(of path: FilePath) -> String { shownText(path.removingLastComponent().lastName) }
 
+    /// Whether a file has been written since it was last read, or, if it never was, since its folder's first lease. The
+    /// old conversations of a folder are many, and they are not opened.
+    private func mayHoldNews(_ path: FilePath, since: Timestamp?) -> Bool {
+        do throws(SystemError) {
+            let status = try Syscalls.status(of: path)
+            if let checkpoint = checkpoints[path] {
+                return checkpoint.file != status.identity || checkpoint.offset != status.size
+            }
+            return since.map { status.modifiedAt >= $0 } ?? true
+        } catch {
+            return false
+        }
+    }
+
     /// What stands in the file now was written before anybody of ours ran.
     private func passOver(_ path: FilePath) {
+        guard checkpoints[path] == nil else { return }
         do throws(SystemError) {
             let status = try Syscalls.status(of: path)
             checkpoints[path] = Checkpoint(file: status.identity, offset: status.size, marker: [])

@@ -38,7 +38,9 @@ extension Daemon {
             handle(.reloadPerformed(id: id, failure: failure))
             finishIfStopping()
         }
-        reloader?.recover(store.read(store.asides) { [log] in log.warning("\($0)") })
+        reloader?.recover(
+            store.read(store.asides) { [log] in log.warning("\($0)") },
+            mayRespawn: !Syscalls.exists(configuration.town.root.appending("ESTOP")))
         watchClient()
         watchAccounts()
         watchTown()
@@ -61,10 +63,11 @@ extension Daemon {
             directory: directory, on: loop, onTrouble: { [unowned self] in planTurnEnd() }
         ) { [unowned self] name, path, outcome in
             switch outcome {
+            case .mended: log.notice("a key file is in order again", metadata: ["path": "\(path.safe)"])
             case .read(let file, let digest):
                 warnIfReadable(path)
-                handle(.accountRead(name: name, path: path.shown, file: file, digest: digest))
-            case .rejected(let error): handle(.accountRejected(name: name, path: path.shown, error: error))
+                handle(.accountRead(name: name, path: path.safe, file: file, digest: digest))
+            case .rejected(let error): handle(.accountRejected(name: name, path: path.safe, error: error))
             case .gone: handle(.accountGone(name: name))
             }
         }
@@ -75,7 +78,7 @@ extension Daemon {
     private func warnIfReadable(_ path: FilePath) {
         do throws(SystemError) {
             guard try Syscalls.status(of: path).mode & 0o077 != 0 else { return }
-            log.warning("others can read this key file (chmod 600)", metadata: ["path": "\(path.shown)"])
+            log.warning("others can read this key file (chmod 600)", metadata: ["path": "\(path.safe)"])
         } catch {
             // It is gone again, which is told as what it is.
         }
@@ -97,7 +100,7 @@ extension Daemon {
             projects: client.projects, saved: store.read(store.offsets) { [log] in log.warning("\($0)") }, on: loop,
             watcher: watcher,
             onError: { [log] path, error in
-                log.warning("a transcript cannot be read", metadata: ["path": "\(path.shown)", "error": "\(error)"])
+                log.warning("a transcript cannot be read", metadata: ["path": "\(path.safe)", "error": "\(error)"])
             }
         ) { [unowned self] row, folder, conversation in
             handle(.transcript(row, folder: folder, conversation: conversation))
@@ -131,7 +134,8 @@ extension Daemon {
     /// nobody, and what it says of it could not be redacted.
     func followTranscripts(isAdopted: Bool) {
         guard controller.isStarted else { return }
-        transcripts?.follow(Set(controller.leases.values.map(\.slug)), isAdopted: isAdopted)
+        let folders = Dictionary(controller.leases.values.map { ($0.slug, $0.since) }) { min($0, $1) }
+        transcripts?.follow(folders, isAdopted: isAdopted)
     }
 
     private func look(_ report: WatchReport) {
@@ -153,10 +157,40 @@ extension Daemon {
     private func readSession(_ path: FilePath) {
         do throws(FileReadError) {
             let bytes = try RegularFile.read(path, limit: SessionFile.lengthMax).bytes
-            if let file = SessionFile.read(bytes, name: path.lastName) { handle(.session(file)) }
+            guard let file = SessionFile.read(bytes, name: path.lastName) else { return }
+            handle(.session(file))
+            if !surroundings.isStarting { findUnmanaged(file) }
         } catch {
             // The client removes it when it ends; what it says is a help only.
         }
+    }
+
+    /// Looks for clients in the town that hold no key of ours.
+    func findUnmanaged() {
+        guard let sessions = client?.sessions, Syscalls.isDirectory(sessions) else { return }
+        do throws(SystemError) {
+            let folder = try Syscalls.open(sessions, flags: Syscalls.directory)
+            for name in try Syscalls.names(inDirectory: folder.raw) where SessionFile.pid(ofName: name) != nil {
+                readSession(sessions.entry(name))
+            }
+        } catch {
+            // The folder is a help only, and it is watched: what comes is read.
+        }
+    }
+
+    private func findUnmanaged(_ file: SessionFile) {
+        guard let directory = file.directory, let status = ProcessTable.status(of: file.pid), status.isAlive else { return }
+        let process = ProcessName(pid: status.identity.pid, startTime: status.identity.startTime)
+        guard controller.leases[process] == nil else { return }
+        let environment = LaunchEnvironment(ProcessTable.environment(of: file.pid) ?? [])
+        let session = environment["GT_SESSION"].flatMap { $0.isEmpty ? nil : $0 } ?? "pid-\(file.pid)"
+        handle(
+            .unmanagedFound(
+                UnmanagedAgent(
+                    process: process, session: session,
+                    identity: AgentIdentity(
+                        role: environment["GT_ROLE"], rig: environment["GT_RIG"], session: session),
+                    directory: directory, isBusy: file.isBusy, since: Timestamp.now)))
     }
 
     // MARK: - Configuration
@@ -204,8 +238,15 @@ extension Daemon {
     func reload() -> ControlReply {
         report(
             notifier.send([.reloading(monotonicMicroseconds: EventLoop.now / 1000)]), of: "RELOADING")
+        let before = controller.generation
         loadConfiguration()
+        if surroundings.bootstrapProblem != nil {
+            // What was missing may be there by now.
+            toolbox = Toolbox(configuration, bin: store.bin, own: options.environment)
+            startRegistration()
+        }
         report(notifier.send([.ready]), of: "READY")
+        if controller.generation == before { log.notice("the configuration was read again: nothing has changed") }
         let status = status
         guard status.config.errors.isEmpty else {
             return .valueWithStatus(
@@ -264,7 +305,8 @@ extension Daemon {
         if new.town.root != old.town.root { watchTown() }
         if new.agent != old.agent || new.town != old.town { makeLinks() }
         handle(
-            .configured(Settings(new, store: store, program: toolbox.claude), path: path.shown))
+            .configured(
+                Settings(new, store: store, program: toolbox.claude), path: path.shown, isChanged: new != old))
         if new.town != old.town || new.agent.name != old.agent.name || new.agent.command != old.agent.command {
             startRegistration()
         }

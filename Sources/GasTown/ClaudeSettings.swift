@@ -52,10 +52,12 @@ public enum ClaudeFiles {
         if !approvals.isEmpty {
             var responses = new["customApiKeyResponses"]?.object ?? JSONObject()
             var approved = responses["approved"]?.array ?? []
-            for approval in approvals where !approved.contains(.string(approval)) { approved.append(.string(approval)) }
+            var known = Set(approved.compactMap(\.string))
+            for approval in approvals where known.insert(approval).inserted { approved.append(.string(approval)) }
             responses["approved"] = .array(approved)
+            let ours = Set(approvals)
             let rejected = (responses["rejected"]?.array ?? []).filter { value in
-                !(value.string.map(approvals.contains) ?? false)
+                !(value.string.map(ours.contains) ?? false)
             }
             responses["rejected"] = .array(rejected)
             new["customApiKeyResponses"] = .object(responses)

@@ -43,7 +43,7 @@ public struct TmuxCommands: Sendable {
     /// Asks for the pane's session, process and hooks; see ``PaneReport``.
     public func inspect(pane: String) -> [String] {
         call([
-            ["display-message", "-p", "-t", pane, "#{session_name}\t#{pane_pid}\t#{pane_dead}"],
+            ["display-message", "-p", "-t", pane, "#{session_name}\t#{pane_pid}\t#{pane_dead}\t#{pid}"],
             ["show-hooks", "-w", "-t", pane], ["display-message", "-p", "-t", pane, PaneReport.paneLevel],
             ["show-hooks", "-p", "-t", pane],
         ])
@@ -90,6 +90,8 @@ public struct PaneReport: Sendable, Hashable {
     public let session: String
     public let pid: Int32
     public let isDead: Bool
+    /// The tmux server's process: pane numbers begin anew with another one.
+    public let server: Int32
     public let hooks: PaneHooks
 
     static let paneLevel = "pane level"
@@ -99,7 +101,8 @@ public struct PaneReport: Sendable, Hashable {
         guard let first = lines.first else { return nil }
         lines.removeFirst()
         let fields = first.split(separator: "\t", omittingEmptySubsequences: false)
-        guard fields.count == 3, let pid = Int32(fields[1]) else { return nil }
+        guard fields.count == 4, let pid = Int32(fields[1]), let server = Int32(fields[3]) else { return nil }
+        self.server = server
         session = String(fields[0])
         self.pid = pid
         isDead = fields[2] == "1"

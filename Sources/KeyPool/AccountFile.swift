@@ -32,7 +32,8 @@ public struct AccountFile: Sendable, Hashable {
         guard !bytes.isEmpty else { throw AccountFileError(message: "the file is empty") }
         let root: TOMLValue
         do throws(TOMLError) { root = try TOML.parse(bytes) } catch {
-            throw AccountFileError(message: "\(error.position): not valid TOML: \(error.message)")
+            throw AccountFileError(message: error.message.contains("not valid TOML")
+                    ? "\(error.position): \(error.message)" : "\(error.position): not valid TOML: \(error.message)")
         }
         guard let providers = root["providers"] else { return AccountFile(keys: [], remark: nil) }
         guard let members = providers.table else {
@@ -67,7 +68,9 @@ public struct AccountFile: Sendable, Hashable {
     /// - Returns: nil for anything else than an http(s) URL.
     static func anthropicBase(_ configured: String) -> String? {
         guard configured.hasPrefix("https://") || configured.hasPrefix("http://"), configured.utf8.count <= 2048,
-            configured.utf8.allSatisfy({ (33...126).contains($0) }), !configured.contains("@")
+            configured.utf8.allSatisfy({ (33...126).contains($0) }),
+            // A user's name, a query or what looks like a key would be shown with it.
+            !configured.utf8.contains(where: { "@?#".utf8.contains($0) }), Redactor().redact(configured) == configured
         else { return nil }
         var base = configured[...]
         while base.hasSuffix("/") { base.removeLast() }

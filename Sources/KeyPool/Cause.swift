@@ -28,6 +28,8 @@ public enum Cause: String, Sendable, Hashable, CaseIterable {
     case request
     /// A refusal in words that no rule knows.
     case unknown
+    /// Somebody took the key out by hand.
+    case manual
 
     /// What follows from it.
     public var effect: Effect {
@@ -38,7 +40,7 @@ public enum Cause: String, Sendable, Hashable, CaseIterable {
         case .membership, .billing: Effect(scope: .key, restarts: .allLeases)
         case .invalid, .terminated: Effect(scope: .key, restarts: .allLeases, disablesWhenConfirmed: true)
         case .unknown: Effect(scope: .key, restarts: .nobody)
-        case .overloaded, .client, .model, .request: Effect(scope: .nothing, restarts: .nobody)
+        case .overloaded, .client, .model, .request, .manual: Effect(scope: .nothing, restarts: .nobody)
         }
     }
 
@@ -79,7 +81,7 @@ public enum Cause: String, Sendable, Hashable, CaseIterable {
         case .invalid: .seconds(10 * 60)
         case .terminated: .seconds(60 * 60)
         case .unknown: .seconds(5 * 60)
-        case .overloaded, .client, .model, .request: .zero
+        case .overloaded, .client, .model, .request, .manual: .zero
         }
     }
 }
@@ -101,6 +103,16 @@ public struct Verdict: Sendable, Hashable {
     public let resetAt: Timestamp?
     /// The rule that decided, for `keys explain` and tests.
     public let rule: String
+
+    public init(
+        cause: Cause, window: QuotaWindow?, retryAfter: Duration? = nil, resetAt: Timestamp? = nil, rule: String
+    ) {
+        self.cause = cause
+        self.window = window
+        self.retryAfter = retryAfter
+        self.resetAt = resetAt
+        self.rule = rule
+    }
 
     /// The cause with its window, for people.
     public var detail: String { window.map { "\($0.rawValue) \(cause.rawValue)" } ?? cause.rawValue }

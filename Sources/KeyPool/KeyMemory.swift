@@ -69,7 +69,6 @@ extension KeyPool {
             guard let id = KeyID(text: name) else { continue }
             remembered[id] = KeyMemory(json: value)
         }
-        trimRemembered()
     }
 }
 

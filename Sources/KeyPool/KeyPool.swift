@@ -61,6 +61,8 @@ public struct KeyPool: Sendable {
         var digest: String
         /// Its file is gone; its keys go when the grace has passed.
         var goneSince: Timestamp?
+        /// It is gone in so far as its file holds no key.
+        var isEmpty = false
     }
 
     /// How long keys stay when their file has vanished: editors and synchronizers take files away for a moment.
@@ -110,6 +112,8 @@ public struct KeyPool: Sendable {
     /// Ends the first reading: from now on there is an active key.
     public mutating func open(at now: Timestamp) -> [PoolChange] {
         isOpen = true
+        var changes = rebuild(at: now, reason: "start")
+        for name in accounts.keys.sorted() { changes += enable(name) }
         for (id, record) in records {
             // Written while the clock was wrong: nothing rests longer than a subscription's longest window.
             guard let until = record.memory.cooldown?.until, until - now > Self.resetMax else { continue }
@@ -119,9 +123,9 @@ public struct KeyPool: Sendable {
         active = nil
         if let former, isReady(former, at: now) {
             isExhausted = false
-            return activate(former, reason: "start")
+            return changes + activate(former, reason: "start")
         }
-        return settle(at: now, reason: "start")
+        return changes + settle(at: now, reason: "start")
     }
 
     /// Takes in what an account's file holds now.
@@ -137,17 +141,30 @@ public struct KeyPool: Sendable {
             // A file without a key is like no file (contract H): the grace covers a save in two steps.
             accounts[name]?.keys = old?.keys ?? []
             accounts[name]?.goneSince = old?.goneSince ?? now
+            accounts[name]?.isEmpty = true
             return settle(at: now, reason: reason)
         }
-        changes += rebuild(at: now, reason: reason, account: name)
-        for entry in keys {
-            guard let disabled = records[entry.key.id]?.memory.disabled, disabled.digests[name] != digest else { continue }
-            records[entry.key.id]?.memory.disabled = nil
-            records[entry.key.id]?.memory.cooldown = nil
-            records[entry.key.id]?.memory.evidence = []
-            changes.append(.recovered(entry.key.id, account: name, reason: "its file was changed"))
-        }
+        // Before all files are read once it would be done again for each of them.
+        guard isOpen else { return [] }
+        changes += rebuild(at: now, reason: reason)
+        changes += enable(name)
         return changes + settle(at: now, reason: reason)
+    }
+
+    /// Takes keys into use again whose file has another content than when they were disabled.
+    private mutating func enable(_ name: String) -> [PoolChange] {
+        var changes: [PoolChange] = []
+        for entry in accounts[name]?.keys ?? [] {
+            let id = entry.key.id
+            guard let disabled = records[id]?.memory.disabled, disabled.cause != .manual,
+                disabled.digests[name] != accounts[name]?.digest
+            else { continue }
+            records[id]?.memory.disabled = nil
+            records[id]?.memory.cooldown = nil
+            records[id]?.memory.evidence = []
+            changes.append(.recovered(id, account: name, reason: "its file was changed"))
+        }
+        return changes
     }
 
     /// An account's file is gone: its keys follow after the grace.
@@ -163,7 +180,7 @@ public struct KeyPool: Sendable {
     public var accountNames: [String] { accounts.keys.sorted() }
 
     /// Brings the records in line with the accounts.
-    private mutating func rebuild(at now: Timestamp, reason: String, account: String) -> [PoolChange] {
+    private mutating func rebuild(at now: Timestamp, reason: String) -> [PoolChange] {
         var changes: [PoolChange] = []
         var present: [KeyID: (key: Key, baseURL: String?, accounts: [String])] = [:]
         for name in accounts.keys.sorted() {
@@ -268,15 +285,17 @@ public struct KeyPool: Sendable {
         var changes: [PoolChange] = []
         let gone = accounts.filter { $0.value.goneSince.map { now - $0 >= Self.grace } ?? false }
         for name in gone.keys.sorted() {
+            let isEmpty = accounts[name]?.isEmpty ?? false
             accounts[name] = nil
-            changes += rebuild(at: now, reason: "its file is gone", account: name)
+            changes += rebuild(at: now, reason: isEmpty ? "its file holds no key" : "its file is gone")
         }
         for record in sorted {
             guard let cooldown = record.memory.cooldown, cooldown.until <= now else { continue }
             records[record.id]?.memory.cooldown = nil
             changes.append(.recovered(record.id, account: record.account, reason: "\(cooldown.cause.rawValue) is over"))
         }
-        return changes + settle(at: now, reason: changes.isEmpty ? "time" : "recovered")
+        let hasRecovered = changes.contains { if case .recovered = $0 { true } else { false } }
+        return changes + settle(at: now, reason: hasRecovered ? "recovered" : gone.isEmpty ? "time" : "a key was removed")
     }
 
     /// Puts the active key at the end of the order.
@@ -286,6 +305,38 @@ public struct KeyPool: Sendable {
         guard let old = active, let next = choice(at: now, except: old) else { return nil }
         records[old]?.memory.retired = now
         return activate(next, reason: "rotate")
+    }
+
+    // MARK: - By hand
+
+    /// Ends cooldowns.
+    ///
+    /// - Parameter id: nil: all.
+    public mutating func clear(_ id: KeyID?, at now: Timestamp) -> [PoolChange] {
+        var changes: [PoolChange] = []
+        for record in sorted where (id == nil || record.id == id) && record.memory.cooldown != nil {
+            records[record.id]?.memory.cooldown = nil
+            records[record.id]?.memory.evidence = []
+            changes.append(.recovered(record.id, account: record.account, reason: "cleared by hand"))
+        }
+        return changes + settle(at: now, reason: "cleared by hand")
+    }
+
+    /// Takes a key out until ``enable(_:at:)``, whatever happens to its file.
+    public mutating func disable(_ id: KeyID, at now: Timestamp) -> [PoolChange] {
+        guard let record = records[id], record.memory.disabled?.cause != .manual else { return [] }
+        records[id]?.memory.disabled = KeyMemory.Disabled(cause: .manual, since: now, digests: [:])
+        return [.disabled(id, account: record.account, cause: .manual, reason: "disabled by hand")]
+            + settle(at: now, reason: "disabled by hand")
+    }
+
+    /// Takes a key into use again, also one that was disabled because two agents saw it fail.
+    public mutating func enable(_ id: KeyID, at now: Timestamp) -> [PoolChange] {
+        guard let record = records[id], record.memory.disabled != nil else { return [] }
+        records[id]?.memory.disabled = nil
+        records[id]?.memory.evidence = []
+        return [.recovered(id, account: record.account, reason: "enabled by hand")]
+            + settle(at: now, reason: "enabled by hand")
     }
 
     /// Notes that an agent was started with the key.

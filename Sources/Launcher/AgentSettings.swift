@@ -37,8 +37,8 @@ enum AgentSettings {
             } catch let error as FileReadError where error.isAbsence {
                 continue
             } catch {
-                // The client does not take a file that it cannot read either.
-                continue
+                // Too large for us, or broken in our eyes alone: the client may understand what we do not.
+                found.append("\(path.shown): \(error)")
             }
         }
         return found

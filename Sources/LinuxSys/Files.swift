@@ -13,7 +13,7 @@ public enum FileReadError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .system(let error): error.errno == .noSuchFileOrDirectory ? "no such file" : "\(error)"
+        case .system(let error): error.errno == .noSuchFileOrDirectory ? "no such file" : "\(error.errno)"
         case .notRegular: "not a regular file"
         case .tooLarge(let limit): "larger than \(limit) bytes"
         }

@@ -17,9 +17,12 @@ struct Gasclawd: ParsableCommand {
         abstract: "Keeps a Gas Town's agents supplied with working API keys.",
         discussion: """
             Use only keys that were issued to you or your organization under terms that allow your use.
-            """,
+
+            The configuration is the file after --config, else $GASCLAWD_CONFIG, else /etc/gasclawd/gasclawd.toml, else
+            ~/.config/gasclawd/gasclawd.toml, else defaults. Times are shown in UTC.
+            """, version: "gasclawd \(gasclawdVersion)",
         subcommands: [
-            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, CheckCommand.self,
+            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self, CheckCommand.self,
             ReloadCommand.self, VersionCommand.self, CatalogCommand.self,
         ])
 }
@@ -105,6 +108,20 @@ struct CommonOptions: ParsableArguments {
         }
     }
 
+    /// Each setting with the origin of its value.
+    func explain() throws -> (path: FilePath?, settings: [EffectiveSetting]) {
+        let environment = ConfigurationEnvironment.current
+        let found = ConfigurationFile.find(option: config, environment: environment)
+        let bytes = try ConfigurationSource.read(found.path, isExplicit: found.isExplicit)
+        do throws(ConfigurationErrors) {
+            return (
+                found.path, try Configuration.explain(bytes, path: found.path?.shown ?? "", environment: environment)
+            )
+        } catch {
+            throw CommandFailure(code: 78, lines: error.errors.map(\.description))
+        }
+    }
+
     func configuration() throws -> (value: Configuration, path: FilePath?) {
         let environment = ConfigurationEnvironment.current
         let found = ConfigurationFile.find(option: config, environment: environment)
@@ -146,9 +163,11 @@ enum ConfigurationSource {
 
 extension ControlClient {
     /// Asks, and turns what can go wrong into an exit code.
-    func ask(_ method: String, _ target: String, timeout: Duration = .seconds(10)) throws -> JSONValue {
+    func ask(
+        _ method: String, _ target: String, body: JSONValue? = nil, timeout: Duration = .seconds(10)
+    ) throws -> JSONValue {
         do throws(ControlClientError) {
-            return try request(method, target, timeout: timeout)
+            return try request(method, target, body: body, timeout: timeout)
         } catch {
             throw Self.failure(error, socket: socket)
         }

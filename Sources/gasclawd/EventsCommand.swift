@@ -18,6 +18,10 @@ struct EventsCommand: ParsableCommand {
 
     func validate() throws {
         if since < 0 { throw ValidationError("--since takes the number of an event") }
+        let known = Set(EventCatalog.entries.map(\.type) + ["events.dropped"])
+        for type in types where type.allSatisfy({ $0.isASCII }) && !known.contains(type) {
+            throw ValidationError("--type: there is no event \(type) (known: \(known.sorted().joined(separator: " ")))")
+        }
         for type in types where !type.allSatisfy({ $0.isASCII && ($0.isLetter || ".,_".contains($0)) }) {
             throw ValidationError("--type takes the type of an event, as key.activated")
         }
@@ -47,12 +51,19 @@ enum EventText {
         do throws(JSONError) { event = try JSONValue(parsing: line) } catch {
             return String(decoding: line, as: UTF8.self)
         }
-        let time = event["time"]?.string.flatMap { Timestamp(rfc3339: $0) }?.timeOfDay ?? "        "
-        var text = "\(time)  \(event["type"]?.string ?? "?")"
+        let time = event["time"]?.string.flatMap { Timestamp(rfc3339: $0) }.map { "\($0.timeOfDay)Z" } ?? "         "
+        let number = "\(event["seq"]?.integer ?? 0)"
+        var text = String(repeating: " ", count: max(0, 4 - number.count)) + number
+        text += "  \(time)  \(event["type"]?.string ?? "?")"
         for member in event.object?.members ?? [] {
             if ["seq", "boot_id", "time", "type"].contains(member.name) || member.value.isNull { continue }
+            if let list = member.value.array {
+                // One a line: a refused configuration has as many as it has errors.
+                for item in list { text += "\n\(String(repeating: " ", count: 17))\(item.string ?? item.line)" }
+                continue
+            }
             let value = member.value.string ?? member.value.line
-            text += "  \(member.name)=\(value.contains(" ") ? "\"\(value)\"" : value)"
+            text += "  \(member.name)=\(value.contains(" ") ? JSONValue.string(value).line : value)"
         }
         return text
     }

@@ -9,7 +9,7 @@ import Timekeeping
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "keys", abstract: "Show the pool's keys, or change to the next one.",
-        subcommands: [List.self, Rotate.self])
+        subcommands: [List.self, Rotate.self, Clear.self, Disable.self, Enable.self, Explain.self])
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show the keys by their ids.")
@@ -25,10 +25,14 @@ struct KeysCommand: ParsableCommand {
                 keys = OfflineKeys.list(try options.configuration().value, at: .now)
             }
             if json {
-                Output.write(String(decoding: keys.encoded(indented: true), as: UTF8.self) + "\n")
+                Output.write(String(decoding: keys.encoded(indented: true), as: UTF8.self))
                 return
             }
             let items = keys["items"]?.array ?? []
+            guard !items.isEmpty else {
+                Output.write("there is no key (gasclawd status says where they are looked for)\n")
+                return Output.write(StatusText.refused(keys))
+            }
             Output.write(
                 TextTable(
                     ["KEY", "ACCOUNT", "STATE", "CAUSE", "UNTIL", "ENDPOINT"],
@@ -39,10 +43,61 @@ struct KeysCommand: ParsableCommand {
                         ]
                     }
                 ).text)
-            for item in keys["rejected"]?.array ?? [] {
-                Output.write("refused: \(item["path"]?.string ?? ""): \(item["error"]?.string ?? "")\n")
-            }
+            Output.write(StatusText.refused(keys))
         }
+    }
+
+    struct Clear: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "End the rest of a key, or of all keys.")
+        @OptionGroup var options: CommonOptions
+        @Argument(help: "The key's id; without it, all.") var id: String?
+        @Flag(help: "Print JSON.") var json = false
+
+        mutating func run() throws { try KeysCommand.post("clear", id, options, json) }
+    }
+
+    struct Disable: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Take a key out of use until it is enabled; its agents get another one.")
+        @OptionGroup var options: CommonOptions
+        @Argument(help: "The key's id.") var id: String
+        @Flag(help: "Print JSON.") var json = false
+
+        mutating func run() throws { try KeysCommand.post("disable", id, options, json) }
+    }
+
+    struct Enable: ParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Take a disabled key into use again.")
+        @OptionGroup var options: CommonOptions
+        @Argument(help: "The key's id.") var id: String
+        @Flag(help: "Print JSON.") var json = false
+
+        mutating func run() throws { try KeysCommand.post("enable", id, options, json) }
+    }
+
+    struct Explain: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show what an error's text is taken for, and what follows.")
+        @Argument(help: "What the provider said.") var text: String
+        @Option(help: ArgumentHelp("The HTTP status.", valueName: "code")) var status: Int?
+        @Flag(help: "Print JSON.") var json = false
+
+        mutating func run() throws {
+            let explanation = KeyExplanation.make(text: text, status: status)
+            Output.write(json ? explanation.line + "\n" : KeysCommand.text(explanation))
+        }
+    }
+
+    fileprivate static func text(_ explanation: JSONValue) -> String {
+        (explanation.object?.members ?? []).filter { !$0.value.isNull }
+            .map { "\($0.name): \($0.value.string ?? $0.value.line)\n" }.joined()
+    }
+
+    fileprivate static func post(_ command: String, _ id: String?, _ options: CommonOptions, _ json: Bool) throws {
+        let answer = try options.client().ask("POST", "/v1/keys/\(id.map { "\($0)/" } ?? "")\(command)")
+        if json { return Output.write(answer.line + "\n") }
+        Output.write(
+            (answer["changed"]?.bool == true ? "done" : "nothing to do") + ", active: \(answer["active"]?.string ?? "none")\n")
     }
 
     struct Rotate: ParsableCommand {

@@ -18,13 +18,38 @@ struct CheckCommand: ParsableCommand {
     mutating func run() throws {
         if let file { options.config = file }
         do {
-            let found = try options.configuration()
-            let place = found.path?.shown ?? "defaults"
-            Output.write(json ? JSONValue.object(["ok": true, "path": .optional(found.path?.shown)]).line + "\n" : "\(place): in order\n")
+            let (path, settings) = try options.explain()
+            Output.write(json ? report(path, settings).line + "\n" : text(path, settings))
         } catch let failure as CommandFailure where json && failure.code == 78 {
             Output.write(
                 JSONValue.object(["ok": false, "errors": .array(failure.lines.map(JSONValue.string))]).line + "\n")
             throw ExitCode(78)
+        }
+    }
+
+    private func report(_ path: FilePath?, _ settings: [EffectiveSetting]) -> JSONValue {
+        [
+            "ok": true, "path": .optional(path?.shown),
+            "settings": .array(
+                settings.map {
+                    ["key": .string($0.key), "value": .string($0.value), "origin": .string($0.shownOrigin)]
+                }),
+        ]
+    }
+
+    private func text(_ path: FilePath?, _ settings: [EffectiveSetting]) -> String {
+        let rows = settings.map { ["\($0.key) = \($0.value)", "# \($0.shownOrigin)"] }
+        return "\(path?.shown ?? "no file: defaults"): in order\n" + TextTable(rows).text
+    }
+}
+
+extension EffectiveSetting {
+    /// Where the value is from, for people.
+    var shownOrigin: String {
+        switch origin {
+        case .file(let file, let line, let column): "\(file):\(line):\(column)"
+        case .environment(let name): "environment: \(name)"
+        case nil: "default"
         }
     }
 }

@@ -17,7 +17,7 @@ struct StatusCommand: ParsableCommand {
     mutating func run() throws {
         let status = try options.client().ask("GET", "/v1/status")
         if json {
-            Output.write(String(decoding: status.encoded(indented: true), as: UTF8.self) + "\n")
+            Output.write(String(decoding: status.encoded(indented: true), as: UTF8.self))
         } else {
             Output.write(StatusText.render(status, now: .now))
         }
@@ -35,7 +35,9 @@ enum StatusText {
         text += "\n\(status["detail"]?.string ?? "")\n"
         let town = status["town"]
         text += "town \(town?["root"]?.string ?? "?")"
-        if town?["installed"]?.bool != true { text += " (not installed)" }
+        if town?["installed"]?.bool != true {
+            text += " (not installed: gt install PATH --git makes one; town.root says where it is)"
+        }
         if town?["estop"]?.bool == true { text += " (emergency stop)" }
         text += "\n"
         let config = status["config"]
@@ -49,17 +51,30 @@ enum StatusText {
                 ["KEY", "ACCOUNT", "STATE", "CAUSE", "READY IN", "AGENTS", "LAST USED"],
                 rows: keys.map { key in keyRow(key, now) }).text
         }
-        for item in status["keys"]?["rejected"]?.array ?? [] {
-            text += "refused: \(item["path"]?.string ?? ""): \(item["error"]?.string ?? "")\n"
-        }
-        let agents = status["agents"]?.array ?? []
-        if !agents.isEmpty {
-            text += "\n" + TextTable(
-                ["SESSION", "ROLE", "RIG", "PID", "KEY", "STATE", "SINCE"],
-                rows: agents.map { agent in agentRow(agent, now) }).text
-        }
+        text += refused(status["keys"])
+        if let agents = agents(status, now: now) { text += "\n" + agents }
         for path in status["watch"]?["polled"]?.array ?? [] { text += "polled: \(path.string ?? "")\n" }
         return text
+    }
+
+    /// - Returns: nil where none runs.
+    static func agents(_ status: JSONValue, now: Timestamp) -> String? {
+        let agents = status["agents"]?.array ?? []
+        guard !agents.isEmpty else { return nil }
+        return TextTable(
+            ["SESSION", "ROLE", "RIG", "PID", "KEY", "STATE", "UP"], rows: agents.map { agentRow($0, now) }
+        ).text
+    }
+
+    /// The key files that cannot be used, one a line.
+    static func refused(_ keys: JSONValue?) -> String {
+        (keys?["rejected"]?.array ?? []).map { item in
+            let error = item["error"]?.string ?? ""
+            // An error with a place reads as a compiler's.
+            let isPlaced = error.first?.isNumber ?? false
+            return "refused: \(item["path"]?.string ?? ""):\(isPlaced ? "" : " ")\(error)"
+                + " (the keys it held before stay in use)\n"
+        }.joined()
     }
 
     private static func age(_ value: JSONValue?, _ now: Timestamp) -> String {
@@ -94,9 +109,10 @@ enum StatusText {
 struct TextTable {
     let text: String
 
-    init(_ header: [String], rows: [[String]]) {
-        let all = [header] + rows
-        let widths = header.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
+    init(_ header: [String], rows: [[String]]) { self.init([header] + rows) }
+
+    init(_ all: [[String]]) {
+        let widths = (all.first ?? []).indices.map { column in all.map { $0[column].count }.max() ?? 0 }
         text = all.map { row in
             var line = ""
             for (column, cell) in row.enumerated() {

@@ -210,12 +210,17 @@ final class Demo {
         }
     }
 
-    /// Account 3 gets a new key by an atomic rename, as an editor would do it.
+    /// The account in use gets a new key by an atomic rename, as an editor would do it: all agents move.
     private func replaceKey() {
-        let path = town.accountFile("3")
-        perform("\(path) was given a new key. Now edit \(town.accountFile("2")) yourself") { () throws(Failure) in
+        let keys = record.status?["keys"]
+        let items = keys?["items"]?.array ?? []
+        let active = items.first { $0["id"]?.string == keys?["active"]?.string }?["account"]?.string ?? "3"
+        let path = town.accountFile(active)
+        perform("account \(active) was given a new key in its file: watch the agents move") { () throws(Failure) in
             try Disk.replace(path, Array(MiniatureTown.account(key: MiniatureTown.newKey()).utf8))
         }
+        view.say("Now it is your turn: change the key in this file, and watch:")
+        view.say(path)
     }
 
     private func perform(_ notice: String, _ body: () throws(Failure) -> Void) {

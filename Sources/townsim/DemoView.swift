@@ -37,10 +37,10 @@ struct DemoView {
         if !isDrawing { Terminal.write("\u{1B}[?25l\u{1B}[2J") }
         isDrawing = true
         let status = record.status
+        let size = Terminal.size
         var lines = [
-            "gasclawd demo · \(status?["state"]?.string ?? "?") · \(status?["detail"]?.string ?? "") · Ctrl-C ends it",
-            "",
-            "KEYS",
+            "gasclawd demo · Ctrl-C ends it",
+            "\(status?["state"]?.string ?? "?") · \(status?["detail"]?.string ?? "")", "", "KEYS",
         ]
         for key in status?["keys"]?["items"]?.array ?? [] {
             let until = key["until"]?.string.map { " until \($0.dropFirst(11).prefix(8))" } ?? ""
@@ -51,12 +51,21 @@ struct DemoView {
         }
         lines += ["", "AGENTS"]
         for agent in status?["agents"]?.array ?? [] { lines.append("  " + Self.describe(agent, record)) }
-        lines += ["", "EVENTS"]
-        lines += record.events.suffix(8).map { "  " + Self.describe($0) }
-        lines += ["", "DEMO"] + notices.suffix(4).map { "  " + $0 }
+        // What the demo says is never cut: a path in it is to be copied.
+        let foot = ["", "DEMO"] + notices.suffix(4).map { "  " + $0 }
+        let room = size.rows - 1 - lines.count - foot.reduce(0) { $0 + 1 + max(0, $1.count - 1) / size.columns } - 2
+        let story = record.events.filter { event in Self.told.contains(event["type"]?.string ?? "") }
+        if room > 0 { lines += ["", "EVENTS"] + story.suffix(room).map { "  " + Self.describe($0) } }
+        lines = lines.map { String($0.prefix(size.columns)) } + foot
         // Home, each line cleared to its end, then all below.
-        Terminal.write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K\n" }.joined() + "\u{1B}[J")
+        Terminal.write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\n") + "\u{1B}[J")
     }
+
+    /// The events that tell the story; the others can be seen with `gasclawd events`.
+    private static let told: Set<String> = [
+        "key.added", "key.removed", "key.cooled", "key.activated", "key.recovered", "keys.rejected", "keys.exhausted",
+        "sighting", "agent.reload.started", "agent.reload.finished", "agent.reload.failed", "config.rejected",
+    ]
 
     // MARK: - Elsewhere
 

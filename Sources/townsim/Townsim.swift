@@ -76,5 +76,12 @@ enum Terminal {
         do throws(SystemError) { try Syscalls.writeAll(descriptor, Array(text.utf8)) } catch {}
     }
 
+    /// Of the window, or a usual one where it is not told (ioctl_tty(2), TIOCGWINSZ).
+    static var size: (rows: Int, columns: Int) {
+        var window = winsize()
+        guard ioctl(1, UInt(TIOCGWINSZ), &window) == 0, window.ws_row > 0, window.ws_col > 0 else { return (24, 80) }
+        return (Int(window.ws_row), Int(window.ws_col))
+    }
+
     static func isTerminal(_ descriptor: Int32) -> Bool { isatty(descriptor) == 1 }
 }

@@ -14,7 +14,8 @@ import Testing
         try withTown { town in
             for command in [["status"], ["events"], ["events", "--follow"], ["keys", "rotate"]] {
                 let result = try Program.run(
-                    [MiniatureTown.gasclawd] + command + ["--config", town.configuration], environment: town.environment)
+                    [MiniatureTown.gasclawd] + command + ["--config", town.configuration], environment: town.environment
+                )
                 #expect(result.status == .exited(69), "\(command)")
                 #expect(text(result.errors).hasPrefix("gasclawd: "), "\(command)")
                 #expect(result.output.isEmpty, "\(command)")
@@ -30,15 +31,17 @@ import Testing
 
     @Test func whatIsNotUnderstoodIsAUsageErrorAndABadConfigurationIsRefused() throws {
         try withTown { town in
-            for arguments in [["statsu"], ["status", "--colour"], ["events", "--since", "-1"], ["events", "--since", "x"],
-                ["events", "--type", "a b"], ["keys", "list", "--nothing"], ["--nothing"]]
-            {
+            for arguments in [
+                ["statsu"], ["status", "--colour"], ["events", "--since", "-1"], ["events", "--since", "x"],
+                ["events", "--type", "a b"], ["keys", "list", "--nothing"], ["--nothing"],
+            ] {
                 let result = try Program.run([MiniatureTown.gasclawd] + arguments, environment: town.environment)
                 #expect(result.status == .exited(64), "\(arguments): \(result.status)")
                 #expect(result.output.isEmpty)
             }
             let missing = try Program.run(
-                [MiniatureTown.gasclawd, "run", "--config", town.directory + "/none.toml"], environment: town.environment)
+                [MiniatureTown.gasclawd, "run", "--config", town.directory + "/none.toml"],
+                environment: town.environment)
             #expect(missing.status == .exited(78))
             let help = try Program.run([MiniatureTown.gasclawd, "--help"], environment: town.environment)
             #expect(help.status == .exited(0))
@@ -70,9 +73,14 @@ import Testing
             #expect(try ask("--since", "100000").isEmpty)
             // Whoever follows gets what comes, by type too.
             let follower = try town.start(
-                [MiniatureTown.gasclawd, "events", "--follow", "--json", "--type", "key.added", "--config", town.configuration],
+                [
+                    MiniatureTown.gasclawd, "events", "--follow", "--json", "--type", "key.added", "--config",
+                    town.configuration,
+                ],
                 output: town.directory + "/added")
-            try eventually("the first three") { (try Disk.text(town.directory + "/added") ?? "").split(separator: "\n").count == 3 }
+            try eventually("the first three") {
+                (try Disk.text(town.directory + "/added") ?? "").split(separator: "\n").count == 3
+            }
             let key = CanaryKey()
             try town.write(key, to: "7")
             try eventually("the fourth") { (try Disk.text(town.directory + "/added") ?? "").contains(key.id) }
@@ -89,7 +97,8 @@ import Testing
             #expect(rotated.status == .exited(0))
             let second = try JSONValue(parsing: rotated.output)["active"]?.string
             #expect(second != first)
-            #expect(try JSONValue(parsing: try town.gasclawd("keys", "rotate", "--json").output)["active"]?.string == first)
+            #expect(
+                try JSONValue(parsing: try town.gasclawd("keys", "rotate", "--json").output)["active"]?.string == first)
             // No cooldown comes with it.
             #expect(try town.status()?["keys"]?["ready"]?.integer == 2)
             let events = try town.events()
@@ -110,9 +119,10 @@ import Testing
             #expect(status["state"]?.string == "degraded")
             #expect(status["detail"]?.string?.contains("no key") == true)
             // Contract C: what is absent is null and never left out.
-            for name in ["version", "boot_id", "state", "detail", "pid", "started_at", "generation", "town", "keys",
-                "services", "agents", "watch", "config"]
-            {
+            for name in [
+                "version", "boot_id", "state", "detail", "pid", "started_at", "generation", "town", "keys",
+                "services", "agents", "watch", "config",
+            ] {
                 #expect(status[name] != nil, "\(name)")
             }
             #expect(status["keys"]?["active"]?.isNull == true)
@@ -124,11 +134,34 @@ import Testing
         }
     }
 
+    @Test func anotherUserIsRefusedEvenIfItReachesTheSocket() throws {
+        guard getuid() == 0 else { return }  // Only root can be somebody else.
+        try withTown { town in
+            try town.startDaemon()
+            let program = try town.readableProgram()
+            #expect(try Syscalls.status(of: FilePath(town.socket)).mode & 0o777 == 0o600)
+            for path in [town.directory, town.runtime] { #expect(chmod(path, 0o755) == 0) }
+            #expect(chmod(town.socket, 0o666) == 0)
+            let result = try Program.run(
+                [
+                    "/usr/bin/env", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", program,
+                    "status",
+                    "--socket", town.socket,
+                ], environment: town.environment)
+            #expect(result.status == .exited(1))
+            #expect(text(result.errors).contains("another user"))
+            #expect(result.output.isEmpty)
+        }
+    }
+
     @Test func aClosedPipeEndsACommandQuietly() throws {
         try withTown { town in
             try town.startDaemon()
             let result = try Program.run(
-                ["/bin/sh", "-c", "'\(MiniatureTown.gasclawd)' events --json --config '\(town.configuration)' | head -n 1"],
+                [
+                    "/bin/sh", "-c",
+                    "'\(MiniatureTown.gasclawd)' events --json --config '\(town.configuration)' | head -n 1",
+                ],
                 environment: town.environment)
             #expect(result.output.split(separator: 10).count == 1)
             #expect(result.errors.isEmpty, "\(text(result.errors))")

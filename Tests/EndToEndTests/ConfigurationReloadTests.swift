@@ -15,8 +15,10 @@ import Testing
             try town.startDaemon()
             let events = try town.events()
             let before = try #require(try town.status()?["generation"]?.integer)
-            let bad = try #require(try Disk.text(town.configuration)).split(separator: "\n", omittingEmptySubsequences: false)
-                .map(String.init)
+            let bad = try #require(try Disk.text(town.configuration)).split(
+                separator: "\n", omittingEmptySubsequences: false
+            )
+            .map(String.init)
             let line = try #require(bad.firstIndex(of: "cooldown = \"7m\""))
             var lines = bad
             lines[line] = "cooldown = \"often\""
@@ -90,7 +92,9 @@ import Testing
             let ada = try town.startCrew("ada")
             let grace = try town.startCrew("grace")
             let events = try town.events()
-            let old = try [ada, grace].map { agent in try town.request("of an agent") { $0.directory == agent.directory } }
+            let old = try [ada, grace].map { agent in
+                try town.request("of an agent") { $0.directory == agent.directory }
+            }
             try town.configure(agent: #"env = { ANTHROPIC_MODEL = "kimi-for-coding" }"#)
             try events.next("config.applied")
             for _ in 1...2 {

@@ -21,7 +21,10 @@ final class EventStream {
     init(_ town: MiniatureTown, since: Int, number: Int) throws {
         path = "\(town.directory)/events.\(try town.daemonPID).\(number)"
         pid = try town.start(
-            [MiniatureTown.gasclawd, "events", "--follow", "--json", "--since", "\(since)", "--config", town.configuration],
+            [
+                MiniatureTown.gasclawd, "events", "--follow", "--json", "--since", "\(since)", "--config",
+                town.configuration,
+            ],
             output: path)
         // From here on it is connected: the events of the start, at least, have come.
         if since == 0 {

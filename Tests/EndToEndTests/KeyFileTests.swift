@@ -89,7 +89,13 @@ import Testing
             let path = town.accountFile("1")
             let bad: [(what: String, make: () throws -> Void)] = [
                 ("half written", { try Disk.replace(path, Array(town.keys[0].file.utf8.dropLast(20))) }),
-                ("binary", { try Disk.replace(path, [0x7F, 0x45, 0x4C, 0x46] + (0..<4000).map { UInt8(truncatingIfNeeded: $0 &* 31) }) }),
+                (
+                    "binary",
+                    {
+                        try Disk.replace(
+                            path, [0x7F, 0x45, 0x4C, 0x46] + (0..<4000).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+                    }
+                ),
                 ("of 10 MB", { try Disk.replace(path, [UInt8](repeating: 35, count: 10 << 20)) }),
                 ("empty", { try Disk.replace(path, [UInt8]()) }),
             ]
@@ -101,7 +107,9 @@ import Testing
                 #expect(keys["rejected"]?.array?.count == 1, "a file that is \(what)")
             }
             try town.write(town.keys[0], to: "1")
-            try eventually("the rejection to be over") { try town.status()?["keys"]?["rejected"]?.array?.isEmpty == true }
+            try eventually("the rejection to be over") {
+                try town.status()?["keys"]?["rejected"]?.array?.isEmpty == true
+            }
             #expect(try events.seen("key.removed").isEmpty)
         }
     }
@@ -135,7 +143,9 @@ import Testing
             try events.next("keys.rejected") { $0["path"]?.string == path }
             Disk.remove(path)
             try town.write(town.keys[0], to: "1")
-            try eventually("the rejection to be over") { try town.status()?["keys"]?["rejected"]?.array?.isEmpty == true }
+            try eventually("the rejection to be over") {
+                try town.status()?["keys"]?["rejected"]?.array?.isEmpty == true
+            }
             #expect(try events.seen("key.removed").isEmpty)
         }
     }
@@ -156,6 +166,19 @@ import Testing
                 try town.status()?["keys"]?["rejected"]?.array?.isEmpty == true
             }
             #expect(try events.seen("key.removed").isEmpty)
+        }
+    }
+
+    @Test func aKeyThatIsGoneIsNoLongerInTheFallBack() throws {
+        try withTown(keys: 1) { town in
+            try town.startDaemon()
+            let events = try town.events()
+            #expect(try Disk.text(town.state + "/launch.json")?.contains(town.keys[0].text) == true)
+            Disk.removeTree("\(town.accounts)/1")
+            try events.next("key.removed")
+            try eventually("the key to be nowhere") {
+                !(try Disk.text(town.state + "/launch.json") ?? "").contains(town.keys[0].text)
+            }
         }
     }
 

@@ -34,7 +34,10 @@ import Testing
             let words = (try Disk.read("/proc/\(pid)/cmdline") ?? []).split(separator: 0).map { text($0) }
             let place = try #require(words.firstIndex(of: "--settings"))
             let settings = try #require(try Disk.text(words[place + 1]))
-            #expect(try JSONValue(parsing: settings)["env"]?["ANTHROPIC_BASE_URL"]?.string == "https://api.kimi.com/coding/")
+            #expect(
+                try JSONValue(parsing: settings)["env"]?["ANTHROPIC_BASE_URL"]?.string == "https://api.kimi.com/coding/"
+            )
+            #expect(try JSONValue(parsing: settings)["hooks"]?["SessionStart"] != nil, "gt's own are still in it")
             #expect(words.count { $0.hasPrefix("--settings") } == 1)
             #expect(try Syscalls.status(of: FilePath(words[place + 1])).mode & 0o777 == 0o600)
         }
@@ -64,7 +67,9 @@ import Testing
             let events = try town.events()
             try Disk.replace(
                 town.directory + "/home/tool",
-                Array("cd \(town.root) && \(town.bin)/gt sling gt-1 project --agent kimi-claude >/dev/null 2>&1; true\n".utf8))
+                Array(
+                    "cd \(town.root) && \(town.bin)/gt sling gt-1 project --agent kimi-claude >/dev/null 2>&1; true\n"
+                        .utf8))
             _ = try town.startCrew("ada")
             let polecat = try events.next("agent.leased") { $0["role"]?.string == "polecat" }
             Disk.remove(town.directory + "/home/tool")
@@ -108,7 +113,8 @@ import Testing
                 #expect(version.status == .exited(0))
                 #expect(text(version.output).contains("(Claude Code)"))
                 #expect(version.errors.isEmpty)
-                #expect(try Program.run([town.launcher, "mcp", "list"], environment: town.environment).status == .exited(0))
+                #expect(
+                    try Program.run([town.launcher, "mcp", "list"], environment: town.environment).status == .exited(0))
                 // The second time with no daemon.
                 if town.isDaemonAlive { try town.endDaemon() }
             }
@@ -128,7 +134,8 @@ import Testing
             #expect(try town.requests().map(\.key) == [active, active])
             // What others could read or have written is not taken.
             #expect(chmod(town.state + "/launch.json", 0o644) == 0)
-            let open = try Program.run([town.launcher, "-p", "hello"], environment: town.environment, directory: town.directory)
+            let open = try Program.run(
+                [town.launcher, "-p", "hello"], environment: town.environment, directory: town.directory)
             #expect(open.status == .exited(78))
             #expect(text(open.errors).contains("launch.json"))
         }
@@ -139,7 +146,9 @@ import Testing
             try town.startDaemon()
             let output = town.directory + "/waiting"
             let pid = try town.start([town.launcher, "-p", "hello"], name: town.launcher, output: output)
-            try eventually("the message on the pane") { (try Disk.text(output + ".err") ?? "").contains("waiting for a key") }
+            try eventually("the message on the pane") {
+                (try Disk.text(output + ".err") ?? "").contains("waiting for a key")
+            }
             let key = CanaryKey()
             try town.write(key, to: "1")
             #expect(try waitForEnd(of: pid) == .exited(0))
@@ -165,7 +174,8 @@ import Testing
             try town.startDaemon(isReady: false)
             try eventually("the daemon to say that gt is missing") {
                 let status = try town.status()
-                return status?["state"]?.string == "degraded" && status?["detail"]?.string?.contains("gt is not found") == true
+                return status?["state"]?.string == "degraded"
+                    && status?["detail"]?.string?.contains("gt is not found") == true
             }
             let events = try town.events()
             try town.write(CanaryKey(), to: "1")
@@ -186,7 +196,9 @@ import Testing
             // A PATH of links to all but tmux: the daemon must not find it, the town must.
             let tools = town.directory + "/tools"
             try Disk.makeDirectories(tools)
-            for tool in ["git", "sh", "env", "sleep", "true"] { try Disk.link("\(tools)/\(tool)", to: "/usr/bin/\(tool)") }
+            for tool in ["git", "sh", "env", "sleep", "true"] {
+                try Disk.link("\(tools)/\(tool)", to: "/usr/bin/\(tool)")
+            }
             try town.startDaemon(["PATH": tools])
             #expect(try town.logTail().contains("tmux"))
             let ada = try town.startCrew("ada")

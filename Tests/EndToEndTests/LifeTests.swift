@@ -22,7 +22,9 @@ import Testing
             #expect(try town.pid(of: ada) == pid)
             #expect(Program.isAlive(pid))
             #expect(try events.seen("daemon.stopping").count == 1)
-            try town.request("while nobody watches", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+            try town.request("while nobody watches", after: town.requests().count) {
+                $0.pid == pid && $0.result == "ok"
+            }
             // The next one takes the agent up where it is.
             try town.startDaemon()
             let agent = try #require(try town.status()?["agents"]?.array?.first)
@@ -55,7 +57,9 @@ import Testing
             for agent in [ada, grace] {
                 let pid = try town.pid(of: agent)
                 #expect(try town.tmux("display-message", "-p", "-t", agent.session, "#{pane_dead}").hasPrefix("0"))
-                try town.request("of \(agent.session)", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+                try town.request("of \(agent.session)", after: town.requests().count) {
+                    $0.pid == pid && $0.result == "ok"
+                }
             }
             // What was not done yet is done by the next one.
             try town.startDaemon()
@@ -99,11 +103,66 @@ import Testing
             }
             for agent in [ada, grace, Agent(session: "hq-mayor", directory: town.root + "/mayor")] {
                 let pid = try town.pid(of: agent)
-                try town.request("of \(agent.session)", after: town.requests().count) { $0.pid == pid && $0.result == "ok" }
+                try town.request("of \(agent.session)", after: town.requests().count) {
+                    $0.pid == pid && $0.result == "ok"
+                }
             }
             #expect(try after.seen("key.cooled").isEmpty)
             #expect(try after.seen("sighting").allSatisfy { $0["acted"]?.bool == false })
             try eventually("the hook to be back") { try town.tmux("show-hooks", "-w", "-t", "hq-mayor") == hook }
+        }
+    }
+
+    @Test func afterAKillWithAHookSetAsideTheHookAndItsAgentAreBack() throws {
+        try withTown(sections: "[reload]\npatience = \"0s\"") { town in
+            try town.install()
+            // A tool that does not end when it is asked to keeps the reload where it is for 5 s.
+            let mark = town.directory + "/tool-runs"
+            try Disk.replace(town.directory + "/home/tool", Array("trap '' TERM; touch \(mark); sleep 30\n".utf8))
+            try town.startDaemon()
+            try town.demand("gt", "mayor", "start", "--agent", "kimi-claude", directory: town.root)
+            let hook = try town.tmux("show-hooks", "-w", "-t", "hq-mayor")
+            #expect(hook.contains("respawn-pane"))
+            try eventually("the tool to run") { Disk.exists(mark) }
+            let before = try town.request("of the mayor") { _ in true }
+            try Disk.replace(town.directory + "/home/tool", Array("true\n".utf8))
+            try town.gasclawd("keys", "rotate")
+            try eventually("the hook to be aside") {
+                try !town.tmux("show-hooks", "-w", "-t", "hq-mayor").contains("respawn-pane")
+            }
+            #expect(try town.endDaemon(SIGKILL) == .signalled(SIGKILL))
+            try town.startDaemon()
+            try eventually("the hook to be back") { try town.tmux("show-hooks", "-w", "-t", "hq-mayor") == hook }
+            try eventually("the mayor to hold the active key") {
+                let status = try town.status()
+                let agents = status?["agents"]?.array ?? []
+                return agents.count == 1 && agents[0]["key"] == status?["keys"]?["active"]
+            }
+            try town.request("of the mayor's conversation") {
+                $0.conversation == before.conversation && $0.key != before.key
+            }
+            #expect(try town.tmux("show-hooks", "-w", "-t", "hq-mayor") == hook)
+        }
+    }
+
+    @Test func aFailureOfAnAgentThatNobodySawStartIsActedUpon() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let active = try #require(try town.status()?["keys"]?["active"]?.string)
+            let key = try #require(town.keys.first { $0.id == active })
+            try town.endDaemon()
+            try town.fail(key, with: "quota-5h-403")
+            let ada = try town.startCrew("ada")
+            try town.startDaemon()
+            let events = try town.events()
+            let sighting = try events.next("sighting")
+            #expect(sighting["session"]?.string == ada.session)
+            #expect(sighting["why"]?.string == "acted")
+            try events.next("agent.reload.finished")
+            try town.request("with another key") {
+                $0.directory == ada.directory && $0.result == "ok" && $0.key != active
+            }
         }
     }
 
@@ -203,7 +262,8 @@ import Testing
             guard getuid() == 0 else { return }  // Only root may mount; what root may write shows nothing else.
             try Disk.makeDirectories(town.state, mode: 0o700)
             let mount = try Program.run(
-                ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", town.state], environment: town.environment)
+                ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", town.state], environment: town.environment
+            )
             guard mount.status.isSuccess else { return }  // A container without the right to mount.
             defer { _ = umount2(town.state, Int32(MNT_DETACH)) }
             try town.startDaemon()

@@ -178,11 +178,22 @@ final class MiniatureTown {
     }
 
     /// Starts a crew worker and waits until it works.
-    func startCrew(_ name: String) throws -> Agent {
+    ///
+    /// Clients write over each other's `.claude.json` (transcripts/README.md, "rewrites"), so that a folder's trust can
+    /// get lost before its own client has read it; whoever meets the question then starts the worker once more.
+    func startCrew(_ name: String, attempts: Int = 3) throws -> Agent {
         let agent = Agent(session: "pr-crew-\(name)", directory: "\(root)/project/crew/\(name)")
         try demand("gt", "crew", "start", "project/\(name)", "--agent", "kimi-claude", directory: root)
-        _ = try request("the first of \(name)") { $0.directory == agent.directory }
-        return agent
+        var isDead = false
+        try eventually("\(name) to work") {
+            if try requests().contains(where: { $0.directory == agent.directory }) { return true }
+            isDead = try tmux("display-message", "-p", "-t", agent.session, "#{pane_dead}").hasPrefix("1")
+            return isDead
+        }
+        guard isDead else { return agent }
+        let screen = try tmux("capture-pane", "-p", "-t", agent.session)
+        guard attempts > 1, screen.contains("Quick safety check") else { throw TownError("\(name) ended: \(screen)") }
+        return try startCrew(name, attempts: attempts - 1)
     }
 
     var tmuxSocket: String {
@@ -303,13 +314,34 @@ final class MiniatureTown {
         let server: String?
         do { server = try tmuxSocket } catch { server = nil }
         if let server, Disk.exists(server) {
-            do { try tmux("kill-server") } catch { /* It has ended by itself. */ }
+            do { try tmux("kill-server") } catch { /* It has ended by itself. */  }
             Disk.remove(server)
         }
         // dolt, and whatever else was started for this folder and outlived it.
-        for pid in Self.processes(of: directory) { kill(pid, SIGKILL) }
+        let isQuiet = Waiting.until(.seconds(10)) {
+            let left = Self.processes(of: directory)
+            for pid in left { kill(pid, SIGKILL) }
+            return left.isEmpty
+        }
+        if !isQuiet { Issue.record("processes of \(directory) do not end") }
         for pid in others + [daemon].compactMap(\.self) { waitpid(pid, nil, WNOHANG) }
-        Disk.removeTree(directory)
+        Self.remove(FilePath(directory))
+    }
+
+    /// Removes a folder; names in it are bytes.
+    private static func remove(_ folder: FilePath) {
+        do throws(SystemError) {
+            let opened = try Syscalls.open(folder, flags: Syscalls.directory)
+            for name in try Syscalls.names(inDirectory: opened.raw) {
+                let entry = folder.entry(name)
+                if try Syscalls.status(of: entry, followingLinks: false).kind == .directory {
+                    remove(entry)
+                } else {
+                    try Syscalls.unlink(entry)
+                }
+            }
+        } catch { Issue.record("a town cannot be removed: \(error)") }
+        folder.withPlatformString { _ = rmdir($0) }
     }
 
     /// Processes that were started with the folder in their environment.

@@ -72,7 +72,8 @@ import Timekeeping
             let first = try #require(try town.status()?["keys"]?["active"]?.string)
             let row = try town.request("of ada") { $0.directory == ada.directory && $0.result == "ok" }
             try town.appendFailure(
-                of: row, status: 429, text: "API Error: Request rejected (429) · too many requests, try again after 600 seconds")
+                of: row, status: 429,
+                text: "API Error: Request rejected (429) · too many requests, try again after 600 seconds")
             try events.next("agent.reload.finished")
             let grace = try town.startCrew("grace")
             let second = try #require(try town.status()?["keys"]?["active"]?.string)
@@ -134,7 +135,9 @@ import Timekeeping
             let seen = try events.seen("sighting")
             #expect(seen.count { $0["acted"]?.bool == true } == 1)
             let last = try #require(try town.requests().last { $0.result != "ok" })
-            try town.request("after the cooldown") { $0.conversation == last.conversation && $0.result == "ok" && $0.pid != last.pid }
+            try town.request("after the cooldown") {
+                $0.conversation == last.conversation && $0.result == "ok" && $0.pid != last.pid
+            }
         }
     }
 
@@ -146,13 +149,35 @@ import Timekeeping
             let ada = try town.startCrew("ada")
             let row = try town.request("of ada") { $0.directory == ada.directory && $0.result == "ok" }
             try town.appendFailure(
-                of: row, status: 429, text: "API Error: Request rejected (429) · Rate limit reached, try again after 2 seconds")
+                of: row, status: 429,
+                text: "API Error: Request rejected (429) · Rate limit reached, try again after 2 seconds")
             let cooled = try events.next("key.cooled")
             #expect(cooled["cause"]?.string == "throttled")
             try events.next("key.recovered")
             let finished = try events.next("agent.reload.finished")
             #expect(finished["reason"]?.string == "recovered")
             #expect(finished["resumed"]?.bool == true)
+        }
+    }
+
+    @Test func duringAnEmergencyStopNobodyIsRestarted() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let pid = try town.pid(of: ada)
+            let events = try town.events()
+            try Disk.replace(town.root + "/ESTOP", [UInt8]())
+            try events.next("town.estop")
+            try town.gasclawd("keys", "rotate")
+            try town.write(CanaryKey(), to: "9")
+            try events.next("key.added") { $0["account"]?.string == "9" }
+            #expect(try events.seen("agent.reload.started").isEmpty)
+            #expect(try town.status()?["town"]?["estop"]?.bool == true)
+            #expect(try town.pid(of: ada) == pid)
+            Disk.remove(town.root + "/ESTOP")
+            try events.next("town.thaw")
+            try events.next("agent.reload.finished")
         }
     }
 
@@ -165,12 +190,14 @@ import Timekeeping
             let grace = try town.startCrew("grace")
             let adas = try town.request("of ada") { $0.directory == ada.directory && $0.result == "ok" }
             let graces = try town.request("of grace") { $0.directory == grace.directory && $0.result == "ok" }
-            let text = "You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends."
+            let text =
+                "You've reached your 5-hour usage limit. Your quota will reset when the current 5-hour window ends."
             // In ada's file a row that says it is of grace's conversation.
             try town.appendFailure(of: adas, status: 403, text: text, saying: graces.conversation)
             #expect(try events.next("sighting")["why"]?.string == "nobody")
             // A file of grace's name in ada's folder.
-            try town.appendFailure(of: adas, status: 403, text: text, saying: graces.conversation, file: graces.conversation)
+            try town.appendFailure(
+                of: adas, status: 403, text: text, saying: graces.conversation, file: graces.conversation)
             #expect(try events.next("sighting")["why"]?.string == "nobody")
             // A row from before the agent's start.
             try town.appendFailure(of: adas, status: 403, text: text, time: "2020-01-01T00:00:00.000Z")
@@ -179,8 +206,12 @@ import Timekeeping
             try town.appendFailure(of: adas, status: 529, text: "API Error: Repeated 529 Overloaded errors")
             #expect(try events.next("sighting")["why"]?.string == "not-the-key")
             // What an agent says about an error is no error, and neither is a row of another type.
-            try town.appendLine(of: adas, #"{"type":"assistant","isApiErrorMessage":false,"message":{"content":[{"type":"text","text":"API Error: 429"}]}}"#)
-            try town.appendLine(of: adas, #"{"type":"user","isApiErrorMessage":true,"apiErrorStatus":401,"message":{"content":"401"}}"#)
+            try town.appendLine(
+                of: adas,
+                #"{"type":"assistant","isApiErrorMessage":false,"message":{"content":[{"type":"text","text":"API Error: 429"}]}}"#
+            )
+            try town.appendLine(
+                of: adas, #"{"type":"user","isApiErrorMessage":true,"apiErrorStatus":401,"message":{"content":"401"}}"#)
             try town.appendLine(of: adas, "\u{0}\u{1}no json at all \u{1B}[31m{{{{")
             // A real one is still seen, once, behind a line of a megabyte that is passed over.
             try town.appendLine(of: adas, String(repeating: "x", count: 1 << 20))
@@ -215,7 +246,9 @@ extension MiniatureTown {
         let row: JSONValue = [
             "parentUuid": nil, "isSidechain": false, "type": "assistant", "uuid": .string(uuid),
             "timestamp": .string(time ?? now),
-            "message": ["model": "<synthetic>", "role": "assistant", "content": [["type": "text", "text": .string(text)]]],
+            "message": [
+                "model": "<synthetic>", "role": "assistant", "content": [["type": "text", "text": .string(text)]],
+            ],
             "isApiErrorMessage": true, "apiErrorStatus": JSONValue(status), "cwd": .string(request.directory),
             "sessionId": .string(session ?? request.conversation), "version": .string(Transcript.version),
         ]

@@ -25,7 +25,9 @@ import Testing
             let said = town.keys.map(\.text).joined(separator: " and ")
             try town.appendFailure(
                 of: row, status: 403,
-                text: "You've reached your 5-hour usage limit with \(said). Your quota will reset \(town.keys[0].randomPart)")
+                text:
+                    "You've reached your 5-hour usage limit with \(said). Your quota will reset \(town.keys[0].randomPart)"
+            )
             try events.next("key.cooled")
             for _ in 1...3 { try events.next("agent.reload.finished") }
             let new = CanaryKey()
@@ -35,12 +37,17 @@ import Testing
             // Not TOML, with a key where the parser stops.
             let torn = CanaryKey()
             canaries.append(torn)
-            try Disk.replace(town.accountFile("3"), Array("[providers.kimi]\napi_key = \"\(torn.text)\n\(torn.text) = = \(torn.text)\n".utf8))
+            try Disk.replace(
+                town.accountFile("3"),
+                Array("[providers.kimi]\napi_key = \"\(torn.text)\n\(torn.text) = = \(torn.text)\n".utf8))
             try events.next("keys.rejected")
             let good = try #require(try Disk.read(town.configuration))
-            try Disk.replace(town.configuration, good + Array("[keys]\ncooldown = \"\(new.text)\"\n\(new.text) = 1\n".utf8))
+            try Disk.replace(
+                town.configuration, good + Array("[keys]\ncooldown = \"\(new.text)\"\n\(new.text) = 1\n".utf8))
             try events.next("config.rejected")
-            let outputs = try [["status", "--json"], ["status"], ["events", "--json"], ["events"], ["keys", "list"], ["check"]].map {
+            let outputs = try [
+                ["status", "--json"], ["status"], ["events", "--json"], ["events"], ["keys", "list"], ["check"],
+            ].map {
                 let result = try Program.run(
                     [MiniatureTown.gasclawd] + $0 + ["--config", town.configuration], environment: town.environment)
                 return text(result.output + result.errors)
@@ -64,7 +71,8 @@ import Testing
             findings.look("panes", panes)
             for session in panes.split(separator: "\n").compactMap({ $0.split(separator: " ").first }) {
                 findings.look("session \(session)", try town.tmux("show-environment", "-t", String(session)))
-                findings.look("screen of \(session)", try town.tmux("capture-pane", "-p", "-S", "-", "-t", String(session)))
+                findings.look(
+                    "screen of \(session)", try town.tmux("capture-pane", "-p", "-S", "-", "-t", String(session)))
             }
             let processes = MiniatureTown.processes(of: town.directory)
             #expect(processes.count > 5)
@@ -157,7 +165,9 @@ extension MiniatureTown {
     }
 
     private static func status(_ path: String) -> FileStatus? {
-        do throws(SystemError) { return try Syscalls.status(of: FilePath(path), followingLinks: false) } catch { return nil }
+        do throws(SystemError) { return try Syscalls.status(of: FilePath(path), followingLinks: false) } catch {
+            return nil
+        }
     }
 
     private func files(below folder: String) -> [String] {

@@ -51,7 +51,7 @@ import Testing
         let report = try #require(
             PaneReport(
                 """
-                hq-mayor\t4242\t0
+                hq-mayor\t4242\t0\t99
                 pane-died[0] run-shell "gt revive ; x"
                 pane-exited[0] display-message no
                 pane level
@@ -59,25 +59,26 @@ import Testing
                 """))
         #expect(report.session == "hq-mayor")
         #expect(report.pid == 4242)
+        #expect(report.server == 99)
         #expect(!report.isDead)
         #expect(report.hooks == hooks)
     }
 
     @Test func aDeadPaneWithoutHooksIsRead() throws {
-        let report = try #require(PaneReport("a b:c\t7\t1\npane-died\npane level\n"))
-        #expect(report == PaneReport("a b:c\t7\t1"))
+        let report = try #require(PaneReport("a b:c\t7\t1\t9\npane-died\npane level\n"))
+        #expect(report == PaneReport("a b:c\t7\t1\t9"))
         #expect(report.isDead)
         #expect(report.hooks.entries.isEmpty)
     }
 
     @Test func ourOwnHookIsNotTakenForTheTowns() throws {
         let aside = commands(tmux.setHooksAside(pane: "%7", hooks: hooks)).last ?? []
-        let report = try #require(PaneReport("s\t1\t0\n\(aside[4]) \(aside[5])\npane level\n"))
+        let report = try #require(PaneReport("s\t1\t0\t9\n\(aside[4]) \(aside[5])\npane level\n"))
         #expect(report.hooks.entries.isEmpty)
     }
 
     @Test(arguments: [
-        "", "\n", "s", "s\t1", "s\tx\t0", "s\t99999999999\t0", "a\tb\t1\t0", "no server running on /tmp/x",
+        "", "\n", "s", "s\t1", "s\tx\t0\t9", "s\t99999999999\t0\t9", "a\tb\t1\t0\t9", "s\t1\t0", "s\t1\t0\tx", "no server running on /tmp/x",
     ])
     func whatIsNoReportIsNone(_ output: String) { #expect(PaneReport(output) == nil) }
 
@@ -85,6 +86,6 @@ import Testing
         "pane-died[", "pane-died[x] y", "pane-died[0]", "pane-died[99999999999999999999] y", "pane-died[0",
     ])
     func aHookThatIsNotUnderstoodIsPassedOver(_ line: String) throws {
-        #expect(try #require(PaneReport("s\t1\t0\n\(line)")).hooks.entries.isEmpty)
+        #expect(try #require(PaneReport("s\t1\t0\t9\n\(line)")).hooks.entries.isEmpty)
     }
 }

@@ -45,7 +45,8 @@ import Timekeeping
         var next = try PoolFixture([], isOpen: false)
         next.now = fixture.now
         next.pool.restore(fixture.pool.snapshot)
-        #expect(try next.set("1", ["sk-1"], digest: "edited").recovered(try next.id("sk-1")))
+        #expect(try next.set("1", ["sk-1"], digest: "edited").isEmpty)
+        #expect(next.pool.open(at: next.now).recovered(try next.id("sk-1")))
     }
 
     @Test func aSightingBeforeTheRestartCanConfirmOneAfterIt() throws {

@@ -1,0 +1,57 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import ControlAPI
+import GasTown
+import Timekeeping
+
+/// An agent of the town that was not started through us: no rotation reaches it until it is started anew.
+public struct UnmanagedAgent: Sendable, Equatable {
+    public let process: ProcessName
+    public let session: String
+    public let identity: AgentIdentity
+    public let directory: String
+    public let isBusy: Bool?
+    public let since: Timestamp
+
+    public init(
+        process: ProcessName, session: String, identity: AgentIdentity, directory: String, isBusy: Bool?,
+        since: Timestamp
+    ) {
+        self.process = process
+        self.session = session
+        self.identity = identity
+        self.directory = directory
+        self.isBusy = isBusy
+        self.since = since
+    }
+}
+
+extension Controller {
+    /// No more than this are shown: files can be written by anybody.
+    private static let unmanagedMax = 256
+
+    mutating func findUnmanaged(_ agent: UnmanagedAgent) {
+        guard leases[agent.process] == nil, isInTown(agent.directory) else { return }
+        guard unmanaged[agent.process] == nil else {
+            unmanaged[agent.process] = agent
+            return
+        }
+        guard unmanaged.count < Self.unmanagedMax else { return }
+        unmanaged[agent.process] = agent
+        effects.append(.watch(agent.process))
+        effects.append(
+            .emit(
+                .agent(
+                    "unmanaged", session: redactor.redact(agent.session), role: agent.identity.role.rawValue,
+                    pid: agent.process.pid, id: nil)))
+    }
+
+    var unmanagedItems: [StatusReport.AgentItem] {
+        unmanaged.values.sorted { ($0.session, $0.process.pid) < ($1.session, $1.process.pid) }.map { agent in
+            StatusReport.AgentItem(
+                session: redactor.redact(agent.session), role: agent.identity.role.rawValue,
+                rig: agent.identity.rig.map(redactor.redact), pid: agent.process.pid, isRunning: true, key: nil,
+                since: agent.since, isStalled: false, isBusy: agent.isBusy, isUnmanaged: true, pendingReload: nil)
+        }
+    }
+}

@@ -1,0 +1,194 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Configuration
+import Glibc
+import JSON
+import LinuxSys
+import LogFollowing
+import SystemPackage
+import Testing
+import Timekeeping
+
+@testable import Daemon
+
+/// A folder of its own, removed with all that is in it.
+final class TestFolder {
+    let path: FilePath
+
+    init() throws {
+        var template = Array("/tmp/gcd.XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
+        path = FilePath(platformString: template)
+    }
+
+    @discardableResult
+    func write(_ name: String, _ content: String, mode: UInt32 = 0o600) throws -> FilePath {
+        let file = path.appending(name)
+        try Syscalls.makeDirectories(file.removingLastComponent())
+        try AtomicFile.replace(file, with: Array(content.utf8), mode: mode, durable: false)
+        return file
+    }
+
+    func json(_ name: String) throws -> JSONValue {
+        try JSONValue(parsing: try RegularFile.read(path.appending(name), limit: 1 << 20).bytes)
+    }
+
+    func names(_ folder: String = ".") throws -> [String] {
+        let opened = try Syscalls.open(path.appending(folder), flags: Syscalls.directory)
+        return try Syscalls.names(inDirectory: opened.raw).map { String(decoding: $0, as: UTF8.self) }.sorted()
+    }
+
+    deinit { Self.remove(path) }
+
+    private static func remove(_ folder: FilePath) {
+        do throws(SystemError) {
+            let opened = try Syscalls.open(folder, flags: Syscalls.directory)
+            for name in try Syscalls.names(inDirectory: opened.raw) {
+                let entry = folder.entry(name)
+                if try Syscalls.status(of: entry, followingLinks: false).kind == .directory {
+                    remove(entry)
+                } else {
+                    try Syscalls.unlink(entry)
+                }
+            }
+        } catch { Issue.record("\(error)") }
+        rmdir(folder.string)
+    }
+}
+
+/// What is kept on disk.
+struct StateTests {
+    private let folder: TestFolder
+
+    init() throws { folder = try TestFolder() }
+
+    @Test func theStateDirectoryIsClosedToOthers() throws {
+        let store = StateStore(directory: folder.path.appending("a/b/state"))
+        try store.open()
+        #expect(try Syscalls.status(of: store.directory).mode & 0o777 == 0o700)
+        chmod(store.directory.string, 0o755)
+        try store.open()
+        #expect(try Syscalls.status(of: store.directory).mode & 0o777 == 0o700)
+        try store.write(["a": 1], to: store.keys)
+        #expect(try Syscalls.status(of: store.keys).mode & 0o777 == 0o600)
+        #expect(store.read(store.keys) { Issue.record("\($0)") } == ["a": 1])
+    }
+
+    @Test(arguments: ["", "{", "[1]", "null", "{\"a\":1}}", "\u{0}\u{1}"])
+    func whatIsNotUnderstoodIsSetAsideAndKept(content: String) throws {
+        let store = StateStore(directory: folder.path)
+        try folder.write("keys.json", content)
+        var remarks: [String] = []
+        #expect(store.read(store.keys) { remarks.append($0) } == nil)
+        #expect(remarks.count == 1)
+        #expect(try folder.names() == ["keys.json.corrupt"])
+        #expect(store.read(store.keys) { remarks.append($0) } == nil)
+        #expect(remarks.count == 1, "an absent file is no remark")
+    }
+
+    @Test func whatIsNoFileDoesNotStopTheStart() throws {
+        let store = StateStore(directory: folder.path)
+        #expect(mkfifo(store.keys.string, 0o600) == 0)
+        #expect(store.read(store.keys) { _ in } == nil)
+        try Syscalls.makeDirectories(store.offsets)
+        #expect(store.read(store.offsets) { _ in } == nil)
+    }
+
+    @Test func aCheckpointSurvivesItsFileAndNonsenseIsNone() {
+        let checkpoint = Checkpoint(
+            file: FileIdentity(device: .max, inode: .max), offset: 1 << 40, marker: Array(0...255))
+        let read = Checkpoint(checkpoint.json)
+        #expect(read?.file == checkpoint.file)
+        #expect(read?.offset == checkpoint.offset)
+        #expect(read?.marker == checkpoint.marker)
+        let nonsense: [JSONValue] = [
+            nil, "x", [:], ["device": 1, "inode": 1, "offset": -1, "marker": []],
+            ["device": 1, "inode": 1, "marker": []],
+            ["device": 1, "inode": "x", "offset": 1, "marker": []],
+        ]
+        for value in nonsense { #expect(Checkpoint(value) == nil, "\(value.line)") }
+    }
+
+    @Test func ourLinksLeadToUsAndAreMadeAnewWhereTheyDoNot() throws {
+        let bin = folder.path.appending("bin")
+        let file = folder.path.appending("launcher.json")
+        try Links.make(bin: bin, launcher: ["socket": "/x"], at: file)
+        let ourselves = try CurrentProcess.executable()
+        for name in ["claude", "agent-shell"] { #expect(try Syscalls.linkTarget(bin.appending(name)) == ourselves) }
+        // An older gasclawd's link, and a file in the place of the other.
+        try Syscalls.unlink(bin.appending("claude"))
+        try Syscalls.link(bin.appending("claude"), to: "/opt/old/gasclawd")
+        // The link first: a file is replaced where a link leads, and this one leads to the program that runs here.
+        try Syscalls.unlink(bin.appending("agent-shell"))
+        try folder.write("bin/agent-shell", "#!/bin/sh\n")
+        try Links.make(bin: bin, launcher: ["socket": "/y"], at: file)
+        for name in ["claude", "agent-shell"] { #expect(try Syscalls.linkTarget(bin.appending(name)) == ourselves) }
+        #expect(try folder.names("bin") == ["agent-shell", "claude"])
+        #expect(try folder.json("launcher.json")["socket"]?.string == "/y")
+    }
+
+    @Test func programsAreFoundInOrder() throws {
+        try folder.write("a/gt", "x", mode: 0o644)
+        try Syscalls.makeDirectories(folder.path.appending("b/gt"))
+        let real = try folder.write("c/gt", "#!", mode: 0o755)
+        try folder.write("d/gt", "#!", mode: 0o755)
+        let folders = ["a", "b", "none", "c", "d"].map { folder.path.appending($0).string }
+        #expect(Links.find("gt", in: ["relative", ""] + folders) == real.string)
+        #expect(Links.find("bd", in: folders) == nil)
+    }
+}
+
+/// Claude Code's own files, which it rewrites itself.
+struct ClientFilesTests {
+    private let folder: TestFolder
+    private let files: ClientFiles
+
+    init() throws {
+        folder = try TestFolder()
+        files = ClientFiles(directory: folder.path.appending("c"), bypassesPermissions: true) { problem in
+            if let problem { Issue.record("\(problem)") }
+        }
+    }
+
+    @Test func approvalsAndTrustAreAddedAndNothingIsLost() throws {
+        try folder.write(
+            "c/.claude.json",
+            #"{"userID":"u","projects":{"/x":{"history":[1]}},"customApiKeyResponses":{"approved":["old"],"rejected":["aaa"]}}"#
+        )
+        files.approve(["aaa", "bbb"])
+        files.trust("/x")
+        let state = try folder.json("c/.claude.json")
+        #expect(state["userID"]?.string == "u")
+        #expect(state["projects"]?["/x"]?["history"]?.array?.count == 1)
+        #expect(state["projects"]?["/x"]?["hasTrustDialogAccepted"]?.bool == true)
+        #expect(state["customApiKeyResponses"]?["approved"]?.array == ["old", "aaa", "bbb"])
+        #expect(state["customApiKeyResponses"]?["rejected"]?.array?.isEmpty == true)
+        #expect(try folder.json("c/.credentials.json") == [:])
+    }
+
+    @Test func whatTheClientWroteOverIsMendedAndASecondLookChangesNothing() throws {
+        files.approve(["aaa"])
+        try folder.write("c/.claude.json", #"{"numStartups":7}"#)
+        files.check()
+        let state = try folder.json("c/.claude.json")
+        #expect(state["numStartups"]?.integer == 7)
+        #expect(state["customApiKeyResponses"]?["approved"]?.array == ["aaa"])
+        let before = try Syscalls.status(of: files.state)
+        files.check()
+        #expect(try Syscalls.status(of: files.state).identity == before.identity, "it is not written again")
+    }
+
+    @Test func aFileThatIsNoJSONIsLeftAloneAndToldOnce() throws {
+        var problems: [String?] = []
+        let files = ClientFiles(directory: folder.path.appending("c"), bypassesPermissions: true) {
+            problems.append($0)
+        }
+        try folder.write("c/.claude.json", "{ half")
+        files.approve(["aaa"])
+        #expect(problems.last??.contains(".claude.json") == true || problems.last??.contains("/c") == true)
+        #expect(String(decoding: try RegularFile.read(files.state, limit: 100).bytes, as: UTF8.self) == "{ half")
+        try folder.write("c/.claude.json", "{}")
+        files.check()
+        #expect(problems.last == .some(nil))
+    }
+}
