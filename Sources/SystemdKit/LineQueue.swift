@@ -125,7 +125,9 @@ final class LineQueue: Sendable {
     /// The line that was taken last could not be written: it counts as dropped. To be called before ``lineIsDone()``.
     func lineIsLost() {
         state.withLock { state in
-            if state.told > 0 { state.lost += state.told } else {
+            if state.told > 0 {
+                state.lost += state.told
+            } else {
                 state.lost += 1
                 state.droppedInAll += 1
             }

@@ -120,10 +120,27 @@ sees_no_other() {
 }
 check "an agent sees no other home and cannot write to the system" sees_no_other
 
+# What docs/systemd.md says of clients that put their tools into a sandbox of their own.
+makes_namespaces() {
+    refuse work "unshare --map-root-user --mount --pid --fork true"
+    agent_tmux kill-server
+    dropin namespaces <<UNIT
+[Service]
+RestrictNamespaces=user mnt pid net ipc uts
+SystemCallFilter=@mount
+UNIT
+    fresh_start
+    eventually 20 has_agent
+    work "unshare --map-root-user --mount --pid --net --fork mount -t tmpfs none /tmp"
+    agent_tmux kill-server
+    no_dropin namespaces
+}
+check "a drop-in lets an agent make a sandbox of its own" makes_namespaces
+
 # gt in a login shell has its tmux server outside of the service, and with it the agents.
 outside_is_managed() {
     no_dropin fleet
-    agent_tmux kill-server
+    agent_tmux kill-server || true
     login "cd $town && gt crew start project/ada --agent kimi-claude"
     eventually 20 has_agent
     refuse grep -q "$unit" "/proc/$(agent_pid)/cgroup"

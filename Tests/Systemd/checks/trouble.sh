@@ -3,6 +3,8 @@
 #
 # What systemd and the machine do not do in good order.
 
+[ "$(type -t start_fleet)" = function ] || . <(sed '/^check /d' ./agents.sh)
+
 # Runs a daemon without systemd, beside the service, and ends it: each variable is a word NAME=VALUE.
 alone() { # VARIABLES…
     local place=/tmp/alone pid code=0
@@ -83,17 +85,27 @@ state_removed() {
 }
 check "a state directory that is removed is said, and a restart mends it" state_removed
 
-# Every key that was ever made here, by any eight characters of it in a row.
+# Every key that was ever made here, by any eight characters of it in a row, while an agent holds one.
 keys_are_nowhere() {
+    start_fleet
     sed 's/^sk-kimi-//' /lab/keys | awk '{ for (i = 1; i <= length($0) - 7; i++) print substr($0, i, 8) }' >/lab/pieces
-    [ -s /lab/pieces ]
+    # They are found where they do belong.
+    grep -raqFf /lab/pieces $accounts
+    grep -aqFf /lab/pieces "/proc/$(agent_pid)/environ"
+    journalctl --sync
     journalctl --all -o export >/lab/journal.export
     [ -s /lab/journal.export ]
-    refuse grep -aFf /lab/pieces /lab/journal.export
+    refuse grep -aqFf /lab/pieces /lab/journal.export
     status >/lab/said
     systemctl status $unit --no-pager >>/lab/said || true
-    cat /proc/[0-9]*/cmdline >>/lab/said 2>/dev/null || true
-    refuse grep -aFf /lab/pieces /lab/said
-    refuse grep -raFlf /lab/pieces $town
+    local process
+    for process in /proc/[0-9]*; do
+        cat "$process/cmdline" >>/lab/said 2>/dev/null || true
+        [ "$(cat "$process/comm" 2>/dev/null)" = claude ] || cat "$process/environ" >>/lab/said 2>/dev/null || true
+    done
+    refuse grep -aqFf /lab/pieces /lab/said
+    refuse grep -raqFf /lab/pieces $town
+    agent_tmux kill-server
+    no_dropin fleet
 }
-check "no key is in the journal, the status, a command line or the town" keys_are_nowhere
+check "no key is in the journal, the status, a command line, another environment or the town" keys_are_nowhere
