@@ -93,8 +93,10 @@ stops_in_time() {
     systemctl stop $unit
     same "$(property Result) $(property ActiveState)" "success inactive"
     [ $((SECONDS - began)) -le 20 ]
+    # Nobody is left in the service's control group, so it is gone.
+    [ ! -e "/sys/fs/cgroup/system.slice/$unit" ] && ! has_agent
 }
-check "stop ends in time with a fleet" stops_in_time
+check "stop ends in time with a fleet, and nothing is left of it" stops_in_time
 
 # The launcher works while no daemon does.
 starts_without() {
