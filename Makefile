@@ -30,10 +30,10 @@ bench: deps ## measures the budgets with the release build
 	Benchmarks/run
 
 format: ## brings the sources into the project's format
-	$(SWIFT) format --in-place --recursive Sources Tests
+	$(SWIFT) format --in-place --recursive Sources Tests Benchmarks/Sources
 
 lint: ## says where the sources are not in the project's format
-	$(SWIFT) format lint --recursive Sources Tests
+	$(SWIFT) format lint --recursive Sources Tests Benchmarks/Sources
 
 clean: ## removes what was built
 	rm -rf .build

@@ -85,7 +85,9 @@ final class Bench {
             do throws(ControlClientError) {
                 if try client.request("GET", "/readyz", timeout: .seconds(1))["state"]?.string != "starting" { break }
             } catch {
-                guard EventLoop.now < deadline else { throw BenchError(description: "the daemon is not ready: \(error)") }
+                guard EventLoop.now < deadline else {
+                    throw BenchError(description: "the daemon is not ready: \(error)")
+                }
             }
             usleep(2000)
         }
@@ -185,9 +187,12 @@ final class Bench {
         let after = try switches(daemon.pid)
         let status = try text("/proc/\(daemon.pid)/status")
         func field(_ name: String) -> String {
-            status.split(separator: "\n").first { $0.hasPrefix(name) }.map { $0.dropFirst(name.count + 1).trimmed } ?? "?"
+            status.split(separator: "\n").first { $0.hasPrefix(name) }.map { $0.dropFirst(name.count + 1).trimmed }
+                ?? "?"
         }
-        say("idle: resident memory \(field("VmRSS")), threads \(field("Threads")), wake-ups in \(seconds) s: \(after - before)")
+        say(
+            "idle: resident memory \(field("VmRSS")), threads \(field("Threads")), wake-ups in \(seconds) s: \(after - before)"
+        )
     }
 
     private func switches(_ pid: pid_t) throws -> Int {
@@ -223,7 +228,8 @@ final class Bench {
             let directory = "\(root)/town/mayor"
             let tmux = try Child(
                 [
-                    "/usr/bin/tmux", "-S", "\(root)/tmux", "-f", "/dev/null", "new-session", "-d", "-s", "hq-\(round)", "-c",
+                    "/usr/bin/tmux", "-S", "\(root)/tmux", "-f", "/dev/null", "new-session", "-d", "-s", "hq-\(round)",
+                    "-c",
                     directory, "-e", "GT_SESSION=hq-\(round)", "\(root)/state/bin/claude",
                 ], environment: environment)
             waitpid(tmux.pid, &status, 0)
@@ -232,8 +238,10 @@ final class Bench {
             let folder = FilePath("\(root)/claude/projects/\(slug)")
             try Syscalls.makeDirectories(folder)
             let id = "00000000-0000-4000-8000-\(String(1_000_000_000_000 + round).dropFirst(1))"
-            let file = try Syscalls.open(folder.appending("\(id).jsonl"), flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
-            let watcher = try Child(["inotifywait", "-m", "-q", "-e", "modify", folder.string], environment: environment)
+            let file = try Syscalls.open(
+                folder.appending("\(id).jsonl"), flags: O_WRONLY | O_CREAT | O_APPEND, mode: 0o600)
+            let watcher = try Child(
+                ["inotifywait", "-m", "-q", "-e", "modify", folder.string], environment: environment)
             var lines = LineReader(watcher.output)
             usleep(300_000)
             try write("", to: "stamps")

@@ -112,7 +112,13 @@ public struct ControlClient: Sendable {
 
 /// Takes an HTTP/1.1 answer apart as it comes (RFC 9112): by length, in chunks, or up to the end of the connection.
 struct HTTPResponseReader {
-    private enum State { case head, body(left: Int?), chunkSize, chunk(left: Int), trailer, complete }
+    private enum State {
+        case head
+        case body(left: Int?)
+        case chunkSize
+        case chunk(left: Int)
+        case trailer, complete
+    }
     private var state = State.head
     private var buffer: [UInt8] = []
     private(set) var status = 0
@@ -151,7 +157,9 @@ struct HTTPResponseReader {
         case .chunkSize:
             guard let line = takeLine() else { return false }
             let digits = line.prefix { $0 != UInt8(ascii: ";") }
-            guard let size = Int(String(decoding: digits, as: UTF8.self), radix: 16), size >= 0 else { throw .malformed }
+            guard let size = Int(String(decoding: digits, as: UTF8.self), radix: 16), size >= 0 else {
+                throw .malformed
+            }
             state = size == 0 ? .trailer : .chunk(left: size)
             return true
         case .chunk(let left):

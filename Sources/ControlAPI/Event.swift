@@ -39,7 +39,8 @@ public struct EventRecord: Sendable, Equatable {
     /// One line of JSON, without its end.
     public var line: String {
         var object: JSONObject = [
-            "seq": JSONValue(seq), "boot_id": .string(bootID), "time": .string(time.rfc3339), "type": .string(event.type),
+            "seq": JSONValue(seq), "boot_id": .string(bootID), "time": .string(time.rfc3339),
+            "type": .string(event.type),
         ]
         for field in event.fields { object[field.name] = field.value }
         return JSONValue.object(object).line
@@ -50,8 +51,12 @@ public struct EventRecord: Sendable, Equatable {
 
 extension Event {
     public static func daemonReady(detail: String) -> Event { Event("daemon.ready", [("detail", .string(detail))]) }
-    public static func daemonDegraded(detail: String) -> Event { Event("daemon.degraded", [("detail", .string(detail))]) }
-    public static func daemonStopping(detail: String) -> Event { Event("daemon.stopping", [("detail", .string(detail))]) }
+    public static func daemonDegraded(detail: String) -> Event {
+        Event("daemon.degraded", [("detail", .string(detail))])
+    }
+    public static func daemonStopping(detail: String) -> Event {
+        Event("daemon.stopping", [("detail", .string(detail))])
+    }
 
     /// - Parameters:
     ///   - result: `done`, `skipped` or `failed`.
@@ -60,7 +65,8 @@ extension Event {
         Event(
             "bootstrap.step",
             [
-                ("step", .string(step)), ("result", .string(result)), ("seconds", JSONValue(Double(took.wholeMicroseconds) / 1_000_000)),
+                ("step", .string(step)), ("result", .string(result)),
+                ("seconds", JSONValue(Double(took.wholeMicroseconds) / 1_000_000)),
                 ("detail", .string(detail)),
             ])
     }

@@ -72,7 +72,9 @@ public struct LeaseRequest: Sendable, Equatable {
             throw ControlError(code: "bad_request", message: "pane is no tmux pane id")
         }
         // It becomes the name of a folder that is watched.
-        if let name = slug, name.contains("/") || name.hasPrefix(".") || name.isEmpty || name.utf8.count > 255 { slug = nil }
+        if let name = slug, name.contains("/") || name.hasPrefix(".") || name.isEmpty || name.utf8.count > 255 {
+            slug = nil
+        }
         if let tmuxSocket, !tmuxSocket.hasPrefix("/") {
             throw ControlError(code: "bad_request", message: "tmux_socket is not absolute")
         }

@@ -114,7 +114,8 @@ public struct StatusReport: Sendable, Equatable {
     public var config: Config
 
     public init(
-        version: String, bootID: String, state: State, detail: String, pid: Int32, startedAt: Timestamp, generation: Int,
+        version: String, bootID: String, state: State, detail: String, pid: Int32, startedAt: Timestamp,
+        generation: Int,
         townRoot: String, isTownInstalled: Bool, isStopped: Bool, activeKey: String?, keys: [KeyItem],
         rejected: [Rejected], agents: [AgentItem], watch: Watch, config: Config
     ) {

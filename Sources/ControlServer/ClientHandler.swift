@@ -18,7 +18,11 @@ final class ClientHandler: ChannelInboundHandler {
         var uid: UInt32 = .max
         var gid: UInt32 = .max
     }
-    private enum Peer { case unknown, known(PeerCredentials), refused(ControlError) }
+    private enum Peer {
+        case unknown
+        case known(PeerCredentials)
+        case refused(ControlError)
+    }
 
     /// A follower that does not read is given a gap when more than this waits for it, in bytes.
     static let pendingMax = 1 << 20
@@ -73,7 +77,8 @@ final class ClientHandler: ChannelInboundHandler {
     private func identify(_ context: ChannelHandlerContext) {
         guard case .unknown = peer, clients.all[ObjectIdentifier(self)] == nil else { return }
         if clients.all.count >= ControlServer.clientsMax {
-            peer = .refused(ControlError(
+            peer = .refused(
+                ControlError(
                     code: "too_many_clients", message: "there are more than \(ControlServer.clientsMax) clients"))
         }
         clients.all[ObjectIdentifier(self)] = self

@@ -13,21 +13,27 @@ enum Route {
         let path = String(parts.first ?? "")
         let query = parts.count > 1 ? try Self.query(parts[1]) : [:]
         switch path {
-        case "/v1/status": try require("GET", method)
+        case "/v1/status":
+            try require("GET", method)
             return (.status, false)
-        case "/healthz": try require("GET", method)
+        case "/healthz":
+            try require("GET", method)
             return (.health, false)
-        case "/readyz": try require("GET", method)
+        case "/readyz":
+            try require("GET", method)
             return (.readiness, false)
-        case "/metrics": try require("GET", method)
+        case "/metrics":
+            try require("GET", method)
             return (.metrics, false)
-        case "/v1/reload": try require("POST", method)
+        case "/v1/reload":
+            try require("POST", method)
             guard let text = query["wait"] else { return (.reload(wait: nil), false) }
             guard let seconds = Int64(text), (0...86400).contains(seconds) else {
                 throw ControlError(code: "bad_request", message: "wait is a number of seconds up to a day")
             }
             return (.reload(wait: .seconds(seconds)), false)
-        case "/v1/events": try require("GET", method)
+        case "/v1/events":
+            try require("GET", method)
             var since = 0
             if let text = query["since"] {
                 guard let value = Int(text), value >= 0 else {
@@ -37,15 +43,18 @@ enum Route {
             }
             let types = query["type"].map { Set($0.split(separator: ",").map(String.init)) } ?? []
             return (.events(since: since, types: types), query["follow"] == "1" || query["follow"] == "true")
-        case "/v1/leases": try require("POST", method)
+        case "/v1/leases":
+            try require("POST", method)
             let value: JSONValue
             do throws(JSONError) { value = try JSONValue(parsing: body) } catch {
                 throw ControlError(code: "bad_request", message: "the body is no JSON: \(error)")
             }
             return (.lease(try LeaseRequest(value)), false)
-        case "/v1/keys/rotate": try require("POST", method)
+        case "/v1/keys/rotate":
+            try require("POST", method)
             return (.rotate, false)
-        case "/v1/agents/reload": try require("POST", method)
+        case "/v1/agents/reload":
+            try require("POST", method)
             return (.agentsReload(sessions: try sessions(body)), false)
         default: return (try nested(path, method), false)
         }

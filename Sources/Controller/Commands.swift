@@ -35,7 +35,8 @@ extension Controller {
         if let missing = sessions?.first(where: { !known.contains($0) }) {
             return refuse(
                 token, "not_found",
-                "there is no agent \(redactor.redact(missing)) with a key of the pool (gasclawd agents list shows them)")
+                "there is no agent \(redactor.redact(missing)) with a key of the pool (gasclawd agents list shows them)"
+            )
         }
         restart(now, .manual) { lease in sessions?.contains(lease.session) ?? true }
         for lease in leases.values where sessions?.contains(lease.session) ?? true {

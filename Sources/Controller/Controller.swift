@@ -194,7 +194,9 @@ public struct Controller: Sendable {
     private mutating func start(_ now: Timestamp) {
         isStarted = true
         take(pool.open(at: now), now)
-        for lease in leases.values.sorted(by: { $0.process.pid < $1.process.pid }) { effects.append(.watch(lease.process)) }
+        for lease in leases.values.sorted(by: { $0.process.pid < $1.process.pid }) {
+            effects.append(.watch(lease.process))
+        }
         if !leases.isEmpty { effects.append(.leasesChanged) }
         effects.append(.keysChanged)
         effects.append(.launchValuesChanged)
@@ -204,7 +206,8 @@ public struct Controller: Sendable {
     private mutating func readAccount(
         _ name: String, _ path: String, _ file: AccountFile, _ digest: String, _ now: Timestamp
     ) {
-        let reason = !isStarted ? "start" : pool.accountNames.contains(name) ? "its file was changed" : "its file is new"
+        let reason =
+            !isStarted ? "start" : pool.accountNames.contains(name) ? "its file was changed" : "its file is new"
         let bases = isStarted ? pool.records.mapValues(\.baseURL) : [:]
         if let remark = file.remark {
             rejectAccount(name, path, remark)
@@ -257,12 +260,14 @@ public struct Controller: Sendable {
                 effects.append(
                     .emit(
                         .keyOut(
-                            "cooled", id: id.text, account: account, cause: cause.rawValue, until: until, reason: reason)))
+                            "cooled", id: id.text, account: account, cause: cause.rawValue, until: until, reason: reason
+                        )))
             case .disabled(let id, let account, let cause, let reason):
                 effects.append(
                     .emit(
                         .keyOut(
-                            "disabled", id: id.text, account: account, cause: cause.rawValue, until: nil, reason: reason)))
+                            "disabled", id: id.text, account: account, cause: cause.rawValue, until: nil, reason: reason
+                        )))
             case .recovered(let id, let account, let reason):
                 effects.append(.emit(.key("recovered", id: id.text, account: account, reason: reason)))
             case .activated(let id, let account, let reason):

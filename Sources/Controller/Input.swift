@@ -158,7 +158,8 @@ public struct Settings: Sendable, Equatable {
     public var patience: Duration
 
     public init(
-        townRoot: String, accounts: String = "the accounts directory", launch: Launch, bin: String, settingsDirectory: String, resumePrompt: String,
+        townRoot: String, accounts: String = "the accounts directory", launch: Launch, bin: String,
+        settingsDirectory: String, resumePrompt: String,
         cooldown: Duration, isRolling: Bool, patience: Duration
     ) {
         self.townRoot = townRoot

@@ -73,7 +73,8 @@ extension Controller {
                     .failure(
                         ControlError(
                             code: "refused",
-                            message: "settings that could take the key elsewhere: \(names) (remove them and start again)"))
+                            message:
+                                "settings that could take the key elsewhere: \(names) (remove them and start again)"))
                 ))
             return
         }
@@ -117,7 +118,9 @@ extension Controller {
         let session = sessionName(of: request)
         // The pane is its parent's, and so is the conversation that waits for the pane.
         var place: PanePlace?
-        if !isNested, let pane = request.pane, let socket = request.tmuxSocket { place = PanePlace(socket: socket, pane: pane) }
+        if !isNested, let pane = request.pane, let socket = request.tmuxSocket {
+            place = PanePlace(socket: socket, pane: pane)
+        }
         let ticket = place.flatMap { tickets.removeValue(forKey: $0) }
         var resume: ConversationID?
         if let ticket, ticket.expires > now, request.mayResume, !settings.resumePrompt.isEmpty {

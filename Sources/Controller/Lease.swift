@@ -60,7 +60,8 @@ extension Lease {
             "role": .string(identity.role.rawValue), "rig": .optional(identity.rig),
             "pane": .optional(place?.pane), "tmux_socket": .optional(place?.socket), "cwd": .string(directory),
             "slug": .optional(slugOverride), "key": .string(key.text), "base_url": .string(baseURL),
-            "since": .string(since.rfc3339), "nested": .bool(isNested), "may_resume": .bool(mayResume), "resumed": .bool(wasResumed),
+            "since": .string(since.rfc3339), "nested": .bool(isNested), "may_resume": .bool(mayResume),
+            "resumed": .bool(wasResumed),
             "conversation": .optional(conversation?.text), "stalled_at": .optional(stalledAt?.rfc3339),
             "pending": .optional(pending?.reason.rawValue),
         ]

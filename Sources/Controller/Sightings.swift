@@ -49,7 +49,9 @@ extension Controller {
         case .failure(let failure):
             see(failure, folder, conversation, now)
         case .turnBegan(let session, let time):
-            guard let lease = lease(session, folder, conversation, time ?? now), (time ?? now) >= lease.since else { return }
+            guard let lease = lease(session, folder, conversation, time ?? now), (time ?? now) >= lease.since else {
+                return
+            }
             learn(conversation, of: lease.process)
             leases[lease.process]?.isBusy = true
             if let stalled = lease.stalledAt, (time ?? now) > stalled {
@@ -58,7 +60,9 @@ extension Controller {
                 effects.append(.persist)
             }
         case .turnEnded(let session, let time):
-            guard let lease = lease(session, folder, conversation, time ?? now), (time ?? now) >= lease.since else { return }
+            guard let lease = lease(session, folder, conversation, time ?? now), (time ?? now) >= lease.since else {
+                return
+            }
             learn(conversation, of: lease.process)
             leases[lease.process]?.isBusy = false
         }
@@ -158,7 +162,8 @@ extension Controller {
     /// A cooling key can still learn that it is worse: a known reset time, or a confirmation.
     private func wouldExtend(_ verdict: Verdict, _ key: KeyID) -> Bool {
         guard let memory = pool.records[key]?.memory, memory.disabled == nil else { return false }
-        return verdict.resetAt != nil || verdict.cause.effect.disablesWhenConfirmed || memory.cooldown?.cause != verdict.cause
+        return verdict.resetAt != nil || verdict.cause.effect.disablesWhenConfirmed
+            || memory.cooldown?.cause != verdict.cause
     }
 
     private struct Owner {

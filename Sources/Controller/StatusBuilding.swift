@@ -36,15 +36,18 @@ extension Controller {
     public func report(_ surroundings: Surroundings, at now: Timestamp) -> StatusReport {
         let items = pool.sorted.map { item($0, now) }
         var report = StatusReport(
-            version: surroundings.version, bootID: surroundings.bootID, state: .ready, detail: "", pid: surroundings.pid,
+            version: surroundings.version, bootID: surroundings.bootID, state: .ready, detail: "",
+            pid: surroundings.pid,
             startedAt: surroundings.startedAt, generation: generation, townRoot: settings.townRoot,
             isTownInstalled: surroundings.isTownInstalled, isStopped: isStopped,
             activeKey: pool.active?.text, keys: items,
-            rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents + unmanagedItems, watch: surroundings.watch,
+            rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents + unmanagedItems,
+            watch: surroundings.watch,
             config: config)
         let trouble = trouble(surroundings, now)
         report.state =
-            surroundings.isStopping ? .stopping : surroundings.isStarting ? .starting : trouble == nil ? .ready : .degraded
+            surroundings.isStopping
+            ? .stopping : surroundings.isStarting ? .starting : trouble == nil ? .ready : .degraded
         report.detail = trouble ?? report.line
         return report
     }
@@ -73,7 +76,9 @@ extension Controller {
     /// The first of what makes the state degraded, in the order of contract C.
     private func trouble(_ surroundings: Surroundings, _ now: Timestamp) -> String? {
         if pool.readyCount(at: now) == 0 {
-            if pool.records.isEmpty { return "no key: \(settings.accounts) holds none (add one as \(settings.accounts)/1/config.toml)" }
+            if pool.records.isEmpty {
+                return "no key: \(settings.accounts) holds none (add one as \(settings.accounts)/1/config.toml)"
+            }
             if let until = pool.records.values.compactMap({ $0.memory.cooldown?.until }).min() {
                 return "no ready key: the first one is ready at \(until.rfc3339)"
             }

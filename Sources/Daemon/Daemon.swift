@@ -134,7 +134,11 @@ public final class Daemon {
             settings: Settings(configuration, store: store, program: toolbox.claude),
             configPath: options.configPath?.string, state: saved, at: startedAt)
         for lease in saved.map(Controller.leases) ?? [] {
-            if Self.isAlive(lease.process) { controller.adopt(lease) } else { controller.adoptEnded(lease, at: startedAt) }
+            if Self.isAlive(lease.process) {
+                controller.adopt(lease)
+            } else {
+                controller.adoptEnded(lease, at: startedAt)
+            }
         }
     }
 
@@ -199,7 +203,9 @@ public final class Daemon {
             if mustPersist { persist() }
             answer(token, result.map(\.json))
         case .answerRotation(let token, let result):
-            answer(token, result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
+            answer(
+                token,
+                result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
         case .answer(let token, let result): answer(token, result)
         case .watch(let process): watch(process)
         case .leasesChanged: followTranscripts(isAdopted: surroundings.isStarting)
@@ -310,7 +316,9 @@ public final class Daemon {
         saveOffsets()
         accounts?.close()
         watcher?.close()
-        do { try server?.close() } catch { log.warning("the control server did not close", metadata: ["error": "\(error)"]) }
+        do { try server?.close() } catch {
+            log.warning("the control server did not close", metadata: ["error": "\(error)"])
+        }
         server = nil
         removeSocket()
         ring?.close()

@@ -92,7 +92,8 @@ extension Daemon {
             command: agent.command == "claude" ? launcher : agent.command, gt: toolbox.gt,
             environment: toolbox.environment
         ) { [unowned self] outcome in
-            surroundings.bootstrapProblem = outcome.result == "failed" ? "agents are not registered: \(outcome.detail)" : nil
+            surroundings.bootstrapProblem =
+                outcome.result == "failed" ? "agents are not registered: \(outcome.detail)" : nil
             emit(.bootstrapStep("register", result: outcome.result, took: outcome.took, detail: outcome.detail))
         }
         registration?.run()

@@ -69,9 +69,11 @@ struct Metrics {
         page.add("gasclawd_service_restarts_total", .counter, "Restarts of services.", [])
         page.add("gasclawd_watch_directories", .gauge, "Directories under watch.", Double(report.watch.directories))
         page.add(
-            "gasclawd_watch_overflows_total", .counter, "Overflows of the kernel's queues.", Double(report.watch.overflows))
+            "gasclawd_watch_overflows_total", .counter, "Overflows of the kernel's queues.",
+            Double(report.watch.overflows))
         page.add(
-            "gasclawd_watch_polled_paths", .gauge, "Paths polled instead of watched.", Double(report.watch.polled.count))
+            "gasclawd_watch_polled_paths", .gauge, "Paths polled instead of watched.", Double(report.watch.polled.count)
+        )
         page.add(
             "gasclawd_log_lines_skipped_total", .counter, "Lines passed over because they are too long.",
             Double(gauges.skippedLines))

@@ -54,7 +54,8 @@ final class Registration {
             return finish("skipped", "there is no town at \(root.shown) (gt install \(root.shown) --git makes one)")
         }
         guard !command.contains(" ") || command.hasPrefix("/") == false else {
-            return finish("failed", "gt cannot start \(command): it splits commands at spaces (choose another paths.state)")
+            return finish(
+                "failed", "gt cannot start \(command): it splits commands at spaces (choose another paths.state)")
         }
         let calls: [[String]]
         do {
@@ -63,7 +64,9 @@ final class Registration {
             return finish("failed", "\(root.appending("settings/config.json").shown): \(error)")
         }
         guard !calls.isEmpty else { return finish("skipped", "agents are started through gasclawd already") }
-        guard let gt else { return finish("failed", "gt is not found (install it or add its folder to town.path, then gasclawd reload)") }
+        guard let gt else {
+            return finish("failed", "gt is not found (install it or add its folder to town.path, then gasclawd reload)")
+        }
         next(calls[...], gt)
     }
 
@@ -82,7 +85,8 @@ final class Registration {
             ) { [self] result in
                 guard result.status.isSuccess else {
                     let said = shownText(result.errors.prefix { $0 != 10 })
-                    let why = result.timedOut ? "no answer within \(Self.callTimeout.brief)" : "\(result.status): \(said)"
+                    let why =
+                        result.timedOut ? "no answer within \(Self.callTimeout.brief)" : "\(result.status): \(said)"
                     return finish("failed", "gt \(call.joined(separator: " ")): \(why)")
                 }
                 next(calls.dropFirst(), gt)

@@ -196,7 +196,8 @@ final class Reloader {
                 guard result.status.isSuccess else {
                     let said = shownText(result.errors.prefix { $0 != 10 })
                     let why =
-                        result.timedOut ? "tmux did not answer" : said.isEmpty ? "tmux: \(result.status)" : "tmux: \(said)"
+                        result.timedOut
+                        ? "tmux did not answer" : said.isEmpty ? "tmux: \(result.status)" : "tmux: \(said)"
                     return completion(.failure(Failure(text: why)))
                 }
                 completion(.success(String(decoding: result.output, as: UTF8.self)))

@@ -103,8 +103,10 @@ extension Daemon {
             let report = status
             call.reply(
                 .valueWithStatus(
-                    ["ready": .bool(report.isServing), "state": .string(report.state.rawValue),
-                        "detail": .string(report.detail)],
+                    [
+                        "ready": .bool(report.isServing), "state": .string(report.state.rawValue),
+                        "detail": .string(report.detail),
+                    ],
                     report.isServing ? 200 : 503))
         case .metrics:
             let gauges = Metrics.Gauges(

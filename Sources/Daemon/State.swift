@@ -16,7 +16,7 @@ extension Daemon {
         do throws(SystemError) {
             do throws(SystemError) {
                 try store.write(controller.snapshot, to: store.keys)
-            } catch where error.errno == .noSuchFileOrDirectory {
+            } catch  where error.errno == .noSuchFileOrDirectory {
                 // Somebody removed the directory: agents start through the links in it.
                 log.warning("the state directory is gone; it is made again")
                 try store.open()

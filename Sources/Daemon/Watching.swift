@@ -2,9 +2,9 @@
 
 import Configuration
 import ControlAPI
+import ControlServer
 import Controller
 import FileWatching
-import ControlServer
 import GasTown
 import JSON
 import LinuxSys
@@ -179,7 +179,9 @@ extension Daemon {
     }
 
     private func findUnmanaged(_ file: SessionFile) {
-        guard let directory = file.directory, let status = ProcessTable.status(of: file.pid), status.isAlive else { return }
+        guard let directory = file.directory, let status = ProcessTable.status(of: file.pid), status.isAlive else {
+            return
+        }
         let process = ProcessName(pid: status.identity.pid, startTime: status.identity.startTime)
         guard controller.leases[process] == nil else { return }
         let environment = LaunchEnvironment(ProcessTable.environment(of: file.pid) ?? [])
@@ -205,7 +207,9 @@ extension Daemon {
     }
 
     private func digest(of path: FilePath) -> String? {
-        do throws(FileReadError) { return SHA256.hex(try RegularFile.read(path, limit: 1 << 20).bytes) } catch { return nil }
+        do throws(FileReadError) { return SHA256.hex(try RegularFile.read(path, limit: 1 << 20).bytes) } catch {
+            return nil
+        }
     }
 
     /// Answers `gasclawd reload`, at once or when the agents are back.
@@ -218,7 +222,8 @@ extension Daemon {
             waiter.call.reply(
                 .failure(
                     ControlError(
-                        code: "busy", message: "not all agents are back after \(wait.brief) (gasclawd status shows them)")))
+                        code: "busy",
+                        message: "not all agents are back after \(wait.brief) (gasclawd status shows them)")))
         }
         reloadWaiters[serial] = ReloadWaiter(call: call, answer: answer, timer: timer)
     }

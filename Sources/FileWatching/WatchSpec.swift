@@ -11,9 +11,9 @@ public struct NamePattern: Hashable, Sendable {
     private let suffix: [UInt8]
 
     /// Exactly this name.
-    public static func name(_ name: String) -> NamePattern { name_(Array(name.utf8)) }
+    public static func name(_ name: String) -> NamePattern { exactly(Array(name.utf8)) }
     /// Exactly this name, which need not be UTF-8.
-    public static func name(_ bytes: [UInt8]) -> NamePattern { name_(bytes) }
+    public static func name(_ bytes: [UInt8]) -> NamePattern { exactly(bytes) }
     /// Every name that does not begin with a point. Kubernetes' `..data` and its timestamped folders are passed over:
     /// what they hold is reached through the links beside them.
     public static let visible = NamePattern(form: .visible, prefix: [], suffix: [])
@@ -22,7 +22,7 @@ public struct NamePattern: Hashable, Sendable {
         NamePattern(form: .affix, prefix: Array(prefix.utf8), suffix: Array(suffix.utf8))
     }
 
-    private static func name_(_ bytes: [UInt8]) -> NamePattern {
+    private static func exactly(_ bytes: [UInt8]) -> NamePattern {
         NamePattern(form: .literal, prefix: bytes, suffix: [])
     }
 

@@ -91,7 +91,9 @@ public enum ClaudeFiles {
     private static func object(_ old: [UInt8]?) throws(JSONError) -> JSONObject {
         guard let old, !old.isEmpty else { return JSONObject() }
         let value = try JSONValue(parsing: old)
-        guard let object = value.object else { throw JSONError(message: "not an object", offset: 0, line: 1, column: 1) }
+        guard let object = value.object else {
+            throw JSONError(message: "not an object", offset: 0, line: 1, column: 1)
+        }
         return object
     }
 

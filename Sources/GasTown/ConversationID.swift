@@ -13,7 +13,9 @@ public struct ConversationID: Sendable, Hashable, CustomStringConvertible {
             switch position {
             case 8, 13, 18, 23: guard byte == UInt8(ascii: "-") else { return nil }
             default:
-                guard (48...57).contains(byte) || (97...102).contains(byte) || (65...70).contains(byte) else { return nil }
+                guard (48...57).contains(byte) || (97...102).contains(byte) || (65...70).contains(byte) else {
+                    return nil
+                }
             }
         }
         self.text = text

@@ -24,7 +24,8 @@ public struct LaunchArguments: Sendable, Hashable {
     public var choosesConversation: Bool {
         words.contains { word in
             let text = String(decoding: word, as: UTF8.self)
-            return ["--resume", "-r", "--continue", "-c", "--session-id", "-p", "--print", "--fork-session"].contains(text)
+            return ["--resume", "-r", "--continue", "-c", "--session-id", "-p", "--print", "--fork-session"].contains(
+                text)
                 || text.hasPrefix("--resume=") || text.hasPrefix("--session-id=")
         }
     }

@@ -3,7 +3,10 @@
 /// The hooks that a pane runs when its process dies, taken out of the way for a moment.
 public struct PaneHooks: Sendable, Hashable {
     /// `pane-died` is an option of the window, which a pane can have of its own (tmux(1), HOOKS).
-    public enum Level: String, Sendable, Hashable { case window = "-w", pane = "-p" }
+    public enum Level: String, Sendable, Hashable {
+        case window = "-w"
+        case pane = "-p"
+    }
     public struct Entry: Sendable, Hashable {
         public let level: Level
         /// The place in the option's array.

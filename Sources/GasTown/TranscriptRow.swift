@@ -84,7 +84,8 @@ public struct TranscriptFailure: Sendable, Hashable {
         self.status = status
         errorType = type
         // Older clients and forged rows may have none; the text then tells repeats apart.
-        uuid = row["uuid"]?.string.map { String($0.prefix(64)) } ?? "\(row["timestamp"]?.string ?? "")\(text.prefix(64))"
+        uuid =
+            row["uuid"]?.string.map { String($0.prefix(64)) } ?? "\(row["timestamp"]?.string ?? "")\(text.prefix(64))"
         self.session = session
         directory = row["cwd"]?.string
         self.time = time

@@ -32,7 +32,8 @@ public struct AccountFile: Sendable, Hashable {
         guard !bytes.isEmpty else { throw AccountFileError(message: "the file is empty") }
         let root: TOMLValue
         do throws(TOMLError) { root = try TOML.parse(bytes) } catch {
-            throw AccountFileError(message: error.message.contains("not valid TOML")
+            throw AccountFileError(
+                message: error.message.contains("not valid TOML")
                     ? "\(error.position): \(error.message)" : "\(error.position): not valid TOML: \(error.message)")
         }
         guard let providers = root["providers"] else { return AccountFile(keys: [], remark: nil) }

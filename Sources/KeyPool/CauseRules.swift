@@ -36,7 +36,8 @@ public enum CauseRules {
             name: "terminated", cause: .terminated,
             wordings: [["access terminated"], ["suspended"], ["banned"]]),
         TextRule(name: "membership", cause: .membership, wordings: [["membership benefits"]]),
-        TextRule(name: "overloaded", cause: .overloaded, wordings: [["overloaded"], ["temporarily limiting requests"]]),
+        TextRule(
+            name: "overloaded", cause: .overloaded, wordings: [["overloaded"], ["temporarily limiting requests"]]),
         TextRule(
             name: "model", cause: .model,
             wordings: [["do not have access to model"], ["not found the model"], ["model not found"]]),

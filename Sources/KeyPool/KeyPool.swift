@@ -295,7 +295,8 @@ public struct KeyPool: Sendable {
             changes.append(.recovered(record.id, account: record.account, reason: "\(cooldown.cause.rawValue) is over"))
         }
         let hasRecovered = changes.contains { if case .recovered = $0 { true } else { false } }
-        return changes + settle(at: now, reason: hasRecovered ? "recovered" : gone.isEmpty ? "time" : "a key was removed")
+        return changes
+            + settle(at: now, reason: hasRecovered ? "recovered" : gone.isEmpty ? "time" : "a key was removed")
     }
 
     /// Puts the active key at the end of the order.

@@ -58,7 +58,8 @@ public struct ClaudeLauncher {
         }
         guard let file = found ?? defaults() else {
             throw LaunchFailure(
-                code: 78, message: "this link belongs to no gasclawd (start it with gasclawd run, or set GASCLAWD_SOCKET)")
+                code: 78,
+                message: "this link belongs to no gasclawd (start it with gasclawd run, or set GASCLAWD_SOCKET)")
         }
         self.file = file
     }

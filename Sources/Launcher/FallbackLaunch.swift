@@ -45,7 +45,8 @@ struct FallbackLaunch {
         do {
             let contents = try RegularFile.read(path, limit: LauncherFile.lengthMax)
             guard contents.status.owner == CurrentProcess.userID, contents.status.mode & 0o077 == 0 else {
-                throw LaunchFailure(code: 78, message: "\(path.shown) can be read or written by others (it must be 0600)")
+                throw LaunchFailure(
+                    code: 78, message: "\(path.shown) can be read or written by others (it must be 0600)")
             }
             return LeaseAnswer(try JSONValue(parsing: contents.bytes))
         } catch let failure as LaunchFailure {
@@ -73,7 +74,8 @@ struct FallbackLaunch {
             if !Syscalls.exists(LauncherFile.fallback(state: file.state)) { try loop.run() }
             if let failure { throw failure }
         } catch {
-            throw LaunchFailure(code: 75, message: "no key and no daemon: \(error) (start gasclawd run, then try again)")
+            throw LaunchFailure(
+                code: 75, message: "no key and no daemon: \(error) (start gasclawd run, then try again)")
         }
     }
 
@@ -85,7 +87,8 @@ struct FallbackLaunch {
             try Syscalls.makeDirectories(folder)
             try AtomicFile.merge(folder.appending(".claude.json"), limit: 64 << 20) { old in
                 try ClaudeFiles.state(
-                    old, approvals: [String(answer.credential.suffix(20))], trusted: isInTown ? [request.directory] : [])
+                    old, approvals: [String(answer.credential.suffix(20))], trusted: isInTown ? [request.directory] : []
+                )
             }
             try AtomicFile.merge(folder.appending("settings.json"), limit: ClaudeSettings.lengthMax) { old in
                 try ClaudeFiles.settings(old, bypassesPermissions: answer.bypassesPermissions)
@@ -102,7 +105,8 @@ struct FallbackLaunch {
         let note: JSONValue = [
             "pid": JSONValue(us.pid), "start_time": JSONValue(us.startTime),
             "session": .string(request.session ?? "pid-\(us.pid)"), "role": .string(identity.role.rawValue),
-            "rig": .optional(identity.rig), "pane": .optional(request.pane), "tmux_socket": .optional(request.tmuxSocket),
+            "rig": .optional(identity.rig), "pane": .optional(request.pane),
+            "tmux_socket": .optional(request.tmuxSocket),
             "cwd": .string(request.directory), "slug": .optional(request.slug), "key": .string(answer.keyID),
             "base_url": .string(answer.baseURL), "since": .string(Timestamp.now.rfc3339),
             "may_resume": .bool(request.mayResume), "conversation": .optional(request.conversation),

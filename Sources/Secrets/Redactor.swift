@@ -62,7 +62,9 @@ public struct Redactor: Sendable {
     static func randomPart(of key: Key) -> ArraySlice<UInt8> {
         let bytes = Array(key.reveal().utf8)
         var rest = bytes[3...]
-        for word in ["kimi-", "ant-", "proj-"] where rest.starts(with: word.utf8) { rest = rest.dropFirst(word.utf8.count) }
+        for word in ["kimi-", "ant-", "proj-"] where rest.starts(with: word.utf8) {
+            rest = rest.dropFirst(word.utf8.count)
+        }
         return rest.count >= 8 ? rest : bytes[3...]
     }
 
@@ -127,7 +129,8 @@ public struct Redactor: Sendable {
     /// Without terminal escapes, control and format characters; line ends and tabs become spaces.
     private static func withoutTricks(_ text: String) -> String {
         var output = String.UnicodeScalarView()
-        var scalars = text.utf8.count > inputMax
+        var scalars =
+            text.utf8.count > inputMax
             ? String(decoding: text.utf8.prefix(inputMax), as: UTF8.self).unicodeScalars[...]
             : text.unicodeScalars[...]
         while let scalar = scalars.popFirst() {

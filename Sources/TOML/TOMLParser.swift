@@ -25,7 +25,8 @@ public enum TOML {
         }
         guard code == 0, let root = builder.root else {
             throw TOMLError(
-                message: "this is not valid TOML", position: TOMLPosition(line: max(1, Int(line)), column: max(1, Int(column))))
+                message: "this is not valid TOML",
+                position: TOMLPosition(line: max(1, Int(line)), column: max(1, Int(column))))
         }
         return root
     }

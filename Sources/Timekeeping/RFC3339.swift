@@ -7,7 +7,8 @@ extension Timestamp {
     /// The instant as RFC 3339 in UTC with microseconds: `2026-11-22T10:04:25.552000Z`.
     public var rfc3339: String {
         let parts = calendar
-        return "\(padded(parts.year, 4))-\(padded(parts.month, 2))-\(padded(parts.day, 2))T\(timeOfDay).\(padded(parts.microsecond, 6))Z"
+        return
+            "\(padded(parts.year, 4))-\(padded(parts.month, 2))-\(padded(parts.day, 2))T\(timeOfDay).\(padded(parts.microsecond, 6))Z"
     }
 
     /// `HH:MM:SS` in UTC.

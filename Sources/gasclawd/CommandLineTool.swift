@@ -22,7 +22,8 @@ struct Gasclawd: ParsableCommand {
             ~/.config/gasclawd/gasclawd.toml, else defaults. Times are shown in UTC.
             """, version: "gasclawd \(gasclawdVersion)",
         subcommands: [
-            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self, CheckCommand.self,
+            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self,
+            CheckCommand.self,
             ReloadCommand.self, VersionCommand.self, CatalogCommand.self,
         ])
 }

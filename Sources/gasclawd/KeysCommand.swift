@@ -97,7 +97,8 @@ struct KeysCommand: ParsableCommand {
         let answer = try options.client().ask("POST", "/v1/keys/\(id.map { "\($0)/" } ?? "")\(command)")
         if json { return Output.write(answer.line + "\n") }
         Output.write(
-            (answer["changed"]?.bool == true ? "done" : "nothing to do") + ", active: \(answer["active"]?.string ?? "none")\n")
+            (answer["changed"]?.bool == true ? "done" : "nothing to do")
+                + ", active: \(answer["active"]?.string ?? "none")\n")
     }
 
     struct Rotate: ParsableCommand {

@@ -60,7 +60,9 @@ struct VersionCommand: ParsableCommand {
     @Flag(help: "Print JSON.") var json = false
 
     mutating func run() throws {
-        Output.write(json ? JSONValue.object(["version": .string(gasclawdVersion)]).line + "\n" : "gasclawd \(gasclawdVersion)\n")
+        Output.write(
+            json ? JSONValue.object(["version": .string(gasclawdVersion)]).line + "\n" : "gasclawd \(gasclawdVersion)\n"
+        )
     }
 }
 

@@ -47,9 +47,12 @@ enum StatusText {
         }
         let keys = status["keys"]?["items"]?.array ?? []
         if !keys.isEmpty {
-            text += "\n" + TextTable(
-                ["KEY", "ACCOUNT", "STATE", "CAUSE", "READY IN", "AGENTS", "LAST USED"],
-                rows: keys.map { key in keyRow(key, now) }).text
+            text +=
+                "\n"
+                + TextTable(
+                    ["KEY", "ACCOUNT", "STATE", "CAUSE", "READY IN", "AGENTS", "LAST USED"],
+                    rows: keys.map { key in keyRow(key, now) }
+                ).text
         }
         text += refused(status["keys"])
         if let agents = agents(status, now: now) { text += "\n" + agents }

@@ -31,7 +31,8 @@ import Testing
 
     @Test func whatIsPrintedCanBeReadAgain() throws {
         let settings = try Configuration.explain(
-            Array("[town]\npath = [\"/a b\", \"/c\"]\n[reload]\nsettle = \"0ms\"\npatience = \"2h\"\n".utf8), path: "g.toml",
+            Array("[town]\npath = [\"/a b\", \"/c\"]\n[reload]\nsettle = \"0ms\"\npatience = \"2h\"\n".utf8),
+            path: "g.toml",
             environment: ConfigurationEnvironment(variables: [:], home: "/home/u"))
         let text = settings.map { setting in
             let parts = setting.key.split(separator: ".")
@@ -39,7 +40,8 @@ import Testing
         }
         for piece in text {
             _ = try Configuration.load(
-                Array(piece.utf8), path: "again", environment: ConfigurationEnvironment(variables: [:], home: "/home/u"))
+                Array(piece.utf8), path: "again", environment: ConfigurationEnvironment(variables: [:], home: "/home/u")
+            )
         }
         #expect(settings.first { $0.key == "reload.patience" }?.value == "\"2h\"")
         #expect(settings.first { $0.key == "reload.settle" }?.value == "\"0ms\"")

@@ -33,7 +33,8 @@ import Testing
             .sighting(id: nil, session: nil, cause: "", by: "", acted: false, why: "", text: ""),
         ]
         let names =
-            events.map(\.type) + ["added", "removed", "activated", "recovered", "cooled", "disabled"].map { "key.\($0)" }
+            events.map(\.type)
+            + ["added", "removed", "activated", "recovered", "cooled", "disabled"].map { "key.\($0)" }
             + ["leased", "exited", "stalled", "unmanaged", "unsafe_settings"].map { "agent.\($0)" }
             + ["started", "finished", "failed"].map { "agent.reload.\($0)" }
             + ["overflow", "degraded", "recovered"].map { "watch.\($0)" } + ["town.estop", "town.thaw"]

@@ -30,7 +30,8 @@ import Testing
         case .metrics: .text("x 1\n", type: "text/plain")
         case .health: nil
         case .key(let command, let key): .value(["command": .string(command), "key": .optional(key)])
-        case .agentsReload(let sessions): .value(["sessions": sessions.map { .array($0.map(JSONValue.string)) } ?? .null])
+        case .agentsReload(let sessions):
+            .value(["sessions": sessions.map { .array($0.map(JSONValue.string)) } ?? .null])
         }
     }
 

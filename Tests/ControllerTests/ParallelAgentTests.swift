@@ -114,7 +114,8 @@ import Timekeeping
         harness.feed(
             .unmanagedFound(
                 UnmanagedAgent(
-                    process: ProcessName(pid: 77, startTime: 7), session: "x", identity: AgentIdentity(role: .other, rig: nil),
+                    process: ProcessName(pid: 77, startTime: 7), session: "x",
+                    identity: AgentIdentity(role: .other, rig: nil),
                     directory: "/home/user", isBusy: nil, since: harness.now)))
         #expect(harness.all("agent.unmanaged").isEmpty)
     }

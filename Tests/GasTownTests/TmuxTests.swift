@@ -78,7 +78,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "\n", "s", "s\t1", "s\tx\t0\t9", "s\t99999999999\t0\t9", "a\tb\t1\t0\t9", "s\t1\t0", "s\t1\t0\tx", "no server running on /tmp/x",
+        "", "\n", "s", "s\t1", "s\tx\t0\t9", "s\t99999999999\t0\t9", "a\tb\t1\t0\t9", "s\t1\t0", "s\t1\t0\tx",
+        "no server running on /tmp/x",
     ])
     func whatIsNoReportIsNone(_ output: String) { #expect(PaneReport(output) == nil) }
 
