@@ -52,8 +52,13 @@ survives() { # WHY COMMAND…
 check "SIGSTOP: the watchdog ends the daemon, the agent lives on and is taken up again under its pid" \
     survives watchdog kill -STOP
 check "kill -9: likewise" survives signal kill -9
-upgrade() { systemctl restart $unit; }
-check "an upgrade by systemctl restart: likewise" survives "" upgrade
+# A stop would end the agents; systemd starts again what was killed.
+upgrade() {
+    cp /usr/bin/gasclawd /usr/bin/gasclawd.new
+    mv /usr/bin/gasclawd.new /usr/bin/gasclawd
+    systemctl kill --kill-whom=main --signal=KILL $unit
+}
+check "an upgrade as docs/systemd.md says: likewise" survives signal upgrade
 
 still_rotates() {
     local new
@@ -89,14 +94,16 @@ nothing_twice() {
 check "a death right after a key has cooled: it is not acted upon twice" nothing_twice
 
 stops_in_time() {
-    local began=$SECONDS
+    local began=$SECONDS agent
+    agent=$(agent_pid)
     systemctl stop $unit
     same "$(property Result) $(property ActiveState)" "success inactive"
     [ $((SECONDS - began)) -le 20 ]
-    # Nobody is left in the service's control group, so it is gone.
-    [ ! -e "/sys/fs/cgroup/system.slice/$unit" ] && ! has_agent
+    refuse test -e "/proc/$agent"
+    # systemd removes a control group when nobody is in it.
+    eventually 5 refuse test -e /sys/fs/cgroup/system.slice/$unit
 }
-check "stop ends in time with a fleet, and nothing is left of it" stops_in_time
+check "stop ends in time, and nothing is left in the control group" stops_in_time
 
 # The launcher works while no daemon does.
 starts_without() {
@@ -106,7 +113,7 @@ starts_without() {
     eventually 20 has_agent
     systemctl start $unit
     eventually 20 is_held
-    agent_tmux kill-server
+    agent_tmux kill-server || true
     no_dropin watchdog
 }
 check "an agent that starts while the daemon is away has a key, and is known to the next daemon" starts_without

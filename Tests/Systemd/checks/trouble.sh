@@ -66,7 +66,8 @@ check "a second daemon ends with 75, and the first goes on" second_daemon
 runtime_removed() {
     local began=$SECONDS main
     main=$(main_pid)
-    rm -rf /run/gasclawd
+    # The daemon may make its socket anew between the removal of what is in there and of the folder.
+    eventually 5 rm -rf /run/gasclawd
     eventually 10 eval '[ "$(value state)" = ready ]'
     echo "mended after $((SECONDS - began)) s, pid $main, then $(main_pid)"
     [ $((SECONDS - began)) -le 5 ]
@@ -105,7 +106,7 @@ keys_are_nowhere() {
     done
     refuse grep -aqFf /lab/pieces /lab/said
     refuse grep -raqFf /lab/pieces $town
-    agent_tmux kill-server
+    agent_tmux kill-server || true
     no_dropin fleet
 }
 check "no key is in the journal, the status, a command line, another environment or the town" keys_are_nowhere
