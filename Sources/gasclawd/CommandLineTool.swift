@@ -70,6 +70,7 @@ enum CommandLineTool {
 enum Output {
     /// Writes to standard output; a reader that went away ends us quietly.
     static func write(_ text: String) { write(1, text) }
+    static var isTerminal: Bool { isatty(1) == 1 }
     static func error(_ line: String) { write(2, line + "\n") }
 
     private static func write(_ descriptor: Int32, _ text: String) {

@@ -13,9 +13,41 @@ struct StatusCommand: ParsableCommand {
     @OptionGroup var options: CommonOptions
     @Flag(help: "Print JSON.") var json = false
     @Flag(help: "Exit with 1 unless the daemon is ready.") var check = false
+    @Flag(help: "Show it again at each event, until Ctrl-C.") var watch = false
+
+    func validate() throws {
+        if watch && check { throw ValidationError("--watch does not end, so --check would have nothing to say") }
+    }
 
     mutating func run() throws {
-        let status = try options.client().ask("GET", "/v1/status")
+        let client = try options.client()
+        guard watch else { return try once(client) }
+        try show(client)
+        var failure: (any Error)?
+        do throws(ControlClientError) {
+            // Behind all that has happened: only what comes is of interest.
+            try client.stream("/v1/events?follow=1&since=\(Int.max)") { _ in
+                do { try show(client) } catch { failure = error }
+            }
+        } catch {
+            throw ControlClient.failure(error, socket: client.socket)
+        }
+        throw failure ?? CommandFailure(code: 69, "status: the daemon has ended")
+    }
+
+    /// One picture in the place of the last one; JSON one a line.
+    private func show(_ client: ControlClient) throws {
+        let status = try client.ask("GET", "/v1/status")
+        if json { return Output.write(status.line + "\n") }
+        // Home, then each line cleared to its end, then all below (ECMA-48).
+        let text = StatusText.render(status, now: .now).split(separator: "\n", omittingEmptySubsequences: false)
+        let isTerminal = Output.isTerminal
+        let picture = text.joined(separator: isTerminal ? "\u{1B}[K\n" : "\n")
+        Output.write(isTerminal ? "\u{1B}[H\(picture)\u{1B}[J" : picture + "\n")
+    }
+
+    private func once(_ client: ControlClient) throws {
+        let status = try client.ask("GET", "/v1/status")
         if json {
             Output.write(String(decoding: status.encoded(indented: true), as: UTF8.self))
         } else {
