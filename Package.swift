@@ -60,8 +60,8 @@ let package = Package(
         // What decides: pure
         + module("KeyPool", ["JSON", "Secrets", "Timekeeping", "TOML"])
         + module("GasTown", ["JSON", "LinuxSys", "Secrets", "Timekeeping", system], resources: [.copy("Rows")])
-        + module("Configuration", ["TOML", "LinuxSys", "Timekeeping", system])
         + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system])
+        + module("Configuration", ["ControlAPI", "TOML", "LinuxSys", "Timekeeping", system])
         + module("Controller", ["ControlAPI", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping"])
         // What acts
         + module(

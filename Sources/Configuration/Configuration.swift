@@ -9,7 +9,14 @@ public struct Configuration: Sendable, Equatable {
     public var accounts: FilePath
     public var agent: Agent
     public var keys: Keys
+    public var services: Services
     public var reload: Reload
+    /// What lines of logs mean (`[[watch.logs]]`), in the order of the file.
+    public var logRules: [LogRule]
+    /// Who is told of what (`[[alerts]]`), in the order of the file.
+    public var alerts: [Alert]
+    /// Whether an incident is filed as a bead while it lasts (`beads.incidents`).
+    public var filesIncidents: Bool
     public var paths: Paths
     /// The least urgent records that are written (`log.level`).
     public var log: LogLevel
@@ -20,6 +27,10 @@ public struct Configuration: Sendable, Equatable {
         public var root: FilePath
         /// Directories put before PATH to find gt, bd, dolt, claude and tmux.
         public var path: [FilePath]
+        /// Projects that the town shall have.
+        public var rigs: [Rig]
+        /// Whether `run` brings the town into being.
+        public var isBootstrapped: Bool
     }
 
     /// How agents are started.
@@ -41,6 +52,8 @@ public struct Configuration: Sendable, Equatable {
         public var resumePrompt: String
         /// More variables for agents, sorted by name.
         public var environment: [AgentVariable]
+        /// Whether the client tells us of failures by its StopFailure hook.
+        public var hasHooks: Bool
     }
 
     /// Whether agents may be told that they run in a sandbox (IS_SANDBOX).
@@ -62,10 +75,13 @@ public struct Configuration: Sendable, Equatable {
         }
     }
 
-    /// How keys are chosen. The only strategy is least recently used.
+    /// How keys are chosen.
     public struct Keys: Sendable, Equatable {
+        public var strategy: Strategy
         /// How long a throttled key rests if the failure names no time.
         public var cooldown: Duration
+        /// Whether the provider is asked about a key that failed (`keys.probe` is `usage`).
+        public var isProbed: Bool
     }
 
     /// How a change reaches running agents.
@@ -76,6 +92,8 @@ public struct Configuration: Sendable, Equatable {
         public var settle: Duration
         /// How long a busy agent may go on before it is reloaded all the same.
         public var patience: Duration
+        /// Whether the town stands still while no key is ready (`gt estop`).
+        public var isParking: Bool
     }
 
     /// Where gasclawd keeps what is its own.

@@ -22,7 +22,8 @@ extension Configuration {
     ) throws(ConfigurationErrors) -> [EffectiveSetting] {
         let (configuration, origins) = try Loader.loadWithOrigins(
             bytes, path: path, environment: environment, sections: Schema.sections)
-        return configuration.values.map { key, value in
+        let supported = Set(Schema.settings.filter(\.isSupported).map(\.key))
+        return configuration.values.filter { supported.contains($0.key) }.map { key, value in
             EffectiveSetting(key: key, value: value, origin: origins[key])
         }
     }
@@ -31,7 +32,9 @@ extension Configuration {
         let variables = agent.environment.map { "\($0.name) = \(Self.quote($0.value))" }
         return [
             ("town.root", Self.quote(town.root.shown)),
-            ("town.path", "[\(town.path.map { Self.quote($0.shown) }.joined(separator: ", "))]"),
+            ("town.rigs", Self.list(town.rigs) { "{ name = \(Self.quote($0.name)), url = \(Self.quote($0.url)) }" }),
+            ("town.path", Self.list(town.path) { Self.quote($0.shown) }),
+            ("town.bootstrap", "\(town.isBootstrapped)"),
             ("accounts.directory", Self.quote(accounts.shown)),
             ("agent.name", Self.quote(agent.name)),
             ("agent.command", Self.quote(agent.command)),
@@ -42,15 +45,42 @@ extension Configuration {
             ("agent.sandboxed", Self.quote(agent.sandboxed.rawValue)),
             ("agent.resume_prompt", Self.quote(agent.resumePrompt)),
             ("agent.env", variables.isEmpty ? "{}" : "{ \(variables.joined(separator: ", ")) }"),
-            ("keys.strategy", Self.quote("lru")),
+            ("agent.hooks", "\(agent.hasHooks)"),
+            ("keys.strategy", Self.quote(keys.strategy.rawValue)),
             ("keys.cooldown", Self.quote(keys.cooldown.configured)),
+            ("keys.probe", Self.quote(keys.isProbed ? "usage" : "off")),
+            ("services.manage", Self.list(services.managed) { Self.quote($0.rawValue) }),
+            ("services.dolt_port", "\(services.doltPort)"),
             ("reload.agents", Self.quote(reload.isRolling ? "rolling" : "none")),
             ("reload.settle", Self.quote(reload.settle.configured)),
             ("reload.patience", Self.quote(reload.patience.configured)),
+            ("reload.park", "\(reload.isParking)"),
+            (
+                "watch.logs",
+                Self.list(logRules) {
+                    "{ files = \(Self.quote($0.files)), match = \(Self.quote($0.match)), cause = \(Self.quote($0.cause)) }"
+                }
+            ),
+            (
+                "alerts",
+                Self.list(alerts) { "{ on = \(Self.list($0.events, Self.quote)), \(Self.receiver($0.receiver)) }" }
+            ),
+            ("beads.incidents", "\(filesIncidents)"),
             ("paths.state", Self.quote(paths.state.shown)),
             ("paths.runtime", Self.quote(paths.runtime.shown)),
             ("log.level", Self.quote(log.rawValue)),
         ]
+    }
+
+    private static func list<Element>(_ elements: [Element], _ show: (Element) -> String) -> String {
+        "[\(elements.map(show).joined(separator: ", "))]"
+    }
+
+    private static func receiver(_ receiver: Alert.Receiver) -> String {
+        switch receiver {
+        case .command(let words): "command = \(list(words, quote))"
+        case .url(let url): "url = \(quote(url))"
+        }
     }
 
     /// A TOML basic string.

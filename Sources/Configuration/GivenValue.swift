@@ -6,6 +6,8 @@ import TOML
 struct GivenValue {
     enum Content {
         case text(String)
+        case flag(Bool)
+        case integer(Int64)
         case list([GivenValue])
         case table([(name: String, namePlace: ConfigurationError.Place, value: GivenValue)])
         /// What no setting takes.
@@ -24,6 +26,8 @@ struct GivenValue {
         func inside(_ element: TOMLValue) -> GivenValue { GivenValue(element, file: file, subject: subject) }
         switch value.content {
         case .string(let text): content = .text(text)
+        case .boolean(let flag): content = .flag(flag)
+        case .integer(let number): content = .integer(number)
         case .array(let elements): content = .list(elements.map(inside))
         case .table(let members):
             content = .table(
@@ -40,10 +44,13 @@ struct GivenValue {
     /// A variable's value or a default: where the setting is a list, colons separate its elements.
     init(_ text: String, for setting: Setting, place: ConfigurationError.Place, subject: String) {
         switch setting.kind {
-        case .paths:
+        case .paths, .words:
             content = .list(
                 text.split(separator: ":").map { GivenValue(text: String($0), place: place, subject: subject) })
         case .variables where text.isEmpty: content = .table([])
+        case .flag where text == "true": content = .flag(true)
+        case .flag where text == "false": content = .flag(false)
+        case .port: content = Int64(text).map(Content.integer) ?? .text(text)
         default: content = .text(text)
         }
         self.place = place

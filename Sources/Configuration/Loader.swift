@@ -66,8 +66,12 @@ struct Loader {
 
     private mutating func readSection(_ section: TOMLMember) {
         let settings = Schema.settings(of: section.name)
-        if settings.contains(where: \.name.isEmpty) {
-            return reader.report(place(section.namePosition), "\(section.name) is not yet supported")
+        if let setting = settings.first(where: \.name.isEmpty) {
+            given[setting.key] = place(section.value.position)
+            guard setting.isSupported else {
+                return reader.report(place(section.namePosition), "\(section.name) is not yet supported")
+            }
+            return reader.read(GivenValue(section.value, file: file, subject: "\(setting.key): "), for: setting)
         }
         guard let members = section.value.table else {
             return reader.report(
@@ -121,16 +125,40 @@ struct Loader {
             }
             if sections.contains(setting.section) { override(setting, with: text, from: name) }
         }
-        // Set for many programs at once, so the narrower variable goes before it, and empty means unset.
-        if let level = Schema.settings.first(where: { $0.key == "log.level" }), sections.contains(level.section),
-            variables[level.variable] == nil, let text = reader.environment.nonEmpty("LOG_LEVEL")
-        {
-            override(level, with: text.lowercased(), from: "LOG_LEVEL")
+        readOtherVariables()
+    }
+
+    /// Variables that other programs know too: the narrower one goes before them, and empty means unset.
+    private mutating func readOtherVariables() {
+        for (key, name) in [("log.level", "LOG_LEVEL"), ("services.dolt_port", "DOLT_PORT")] {
+            guard let setting = Schema.settings.first(where: { $0.key == key }), setting.isSupported,
+                sections.contains(setting.section), reader.environment.variables[setting.variable] == nil,
+                let text = reader.environment.nonEmpty(name)
+            else { continue }
+            override(setting, with: name == "LOG_LEVEL" ? text.lowercased() : text, from: name)
         }
+        guard let setting = Schema.settings.first(where: { $0.key == "town.rigs" }), setting.isSupported,
+            sections.contains(setting.section), let url = reader.environment.nonEmpty("GT_RIG_URL")
+        else { return }
+        let place = ConfigurationError.Place.environment("GT_RIG_URL")
+        given[setting.key] = place
+        if let problem = textProblem(url) ?? rigURLProblem(url) { return reader.report(place, problem) }
+        reader.configuration.town.rigs = [Configuration.Rig(name: Self.rigName(of: url), url: url)]
+    }
+
+    /// The last part of a repository's URL, as far as a rig may be called so.
+    private static func rigName(of url: String) -> String {
+        var last = url.split { $0 == "/" || $0 == ":" }.last ?? ""
+        if last.hasSuffix(".git") { last = last.dropLast(4) }
+        let name = String(last.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
+        return rigNameProblem(name) == nil && name.contains { $0 != "_" } ? name : "project"
     }
 
     private mutating func override(_ setting: Setting, with text: String, from variable: String) {
         given[setting.key] = .environment(variable)
+        guard setting.isSupported else {
+            return reader.report(.environment(variable), "\(setting.key) is not yet supported")
+        }
         let value = GivenValue(text, for: setting, place: .environment(variable), subject: "")
         reader.read(value, for: setting)
     }
@@ -144,9 +172,11 @@ struct Loader {
     // MARK: - Defaults
 
     private mutating func readDefaults() {
-        for setting in Schema.settings where setting.isSupported && sections.contains(setting.section) {
+        for setting in Schema.settings where sections.contains(setting.section) {
             guard given[setting.key] == nil else { continue }
             switch setting.key {
+            // Nothing, but for the rigs of `Configuration.blank`.
+            case "town.rigs", "watch.logs", "alerts": break
             case "paths.state": readDefault(setting, reader.environment.defaultState)
             case "paths.runtime": readDefault(setting, reader.environment.defaultRuntime)
             default:

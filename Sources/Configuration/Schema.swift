@@ -19,7 +19,23 @@ struct Setting: Sendable {
         case optionalPath(Setter<FilePath?>)
         case paths(Setter<[FilePath]>)
         case variables(Setter<[Configuration.AgentVariable]>)
-        case notYetSupported
+        /// `true` or `false`.
+        case flag(Setter<Bool>)
+        /// A TCP port.
+        case port(Setter<UInt16>)
+        /// Some of these words, each at most once.
+        case words([String], Setter<[String]>)
+        case rigs(Setter<[Configuration.Rig]>)
+        case logRules(Setter<[Configuration.LogRule]>)
+        case alerts(Setter<[Configuration.Alert]>)
+
+        /// Several values, which a variable cannot hold.
+        var isStructured: Bool {
+            switch self {
+            case .variables, .rigs, .logRules, .alerts: true
+            default: false
+            }
+        }
     }
 
     let section: String
@@ -28,12 +44,17 @@ struct Setting: Sendable {
     /// The value that counts where none is given, written as in the file; a list's elements separated by colons.
     let fallback: String
     let kind: Kind
+    /// What it is for is built; if not, giving it is an error.
+    let isSupported: Bool
 
-    init(_ section: String, _ name: String, default fallback: String = "", _ kind: Kind) {
+    init(
+        _ section: String, _ name: String, default fallback: String = "", isSupported: Bool = true, _ kind: Kind
+    ) {
         self.section = section
         self.name = name
         self.fallback = fallback
         self.kind = kind
+        self.isSupported = isSupported
     }
 
     /// `section.name`.
@@ -42,7 +63,6 @@ struct Setting: Sendable {
     /// The variable that goes over the file.
     var variable: String { "GASCLAWD_\(key.map { $0 == "." ? "_" : String($0) }.joined().uppercased())" }
 
-    var isSupported: Bool { if case .notYetSupported = kind { false } else { true } }
 }
 
 /// All keys of contract E, in its order.
@@ -54,10 +74,11 @@ enum Schema {
 
     static let settings: [Setting] = [
         Setting("town", "root", default: "/workspace/gt", .path(lengthMax: pathLengthMax) { $0.town.root = $1 }),
-        Setting("town", "rigs", .notYetSupported),
+        // Its default is `Configuration.defaultRigs`.
+        Setting("town", "rigs", isSupported: false, .rigs { $0.town.rigs = $1 }),
         Setting(
             "town", "path", default: "~/.local/bin:~/go/bin:/usr/local/go/bin", .paths { $0.town.path = $1 }),
-        Setting("town", "bootstrap", .notYetSupported),
+        Setting("town", "bootstrap", default: "true", isSupported: false, .flag { $0.town.isBootstrapped = $1 }),
         Setting(
             "accounts", "directory", default: "~/.kimi-accounts",
             .path(lengthMax: pathLengthMax) { $0.accounts = $1 }),
@@ -81,22 +102,32 @@ enum Schema {
         Setting(
             "agent", "resume_prompt", default: "Go on with your work.",
             .text(rule: { _ in nil }) { $0.agent.resumePrompt = $1 }),
-        Setting("agent", "hooks", .notYetSupported),
+        Setting("agent", "hooks", default: "false", isSupported: false, .flag { $0.agent.hasHooks = $1 }),
         Setting("agent", "env", .variables { $0.agent.environment = $1 }),
-        Setting("keys", "strategy", default: "lru", .choice(["lru"], later: ["spread"]) { _, _ in }),
+        Setting(
+            "keys", "strategy", default: "lru",
+            .choice(["lru"], later: ["spread"]) {
+                $0.keys.strategy = Configuration.Strategy(rawValue: $1) ?? .leastRecentlyUsed
+            }),
         Setting("keys", "cooldown", default: "5m", .duration(isZeroAllowed: false) { $0.keys.cooldown = $1 }),
-        Setting("keys", "probe", .notYetSupported),
-        Setting("services", "manage", .notYetSupported),
-        Setting("services", "dolt_port", .notYetSupported),
+        Setting(
+            "keys", "probe", default: "off", isSupported: false,
+            .choice(["off", "usage"], later: []) { $0.keys.isProbed = $1 == "usage" }),
+        Setting(
+            "services", "manage", default: "dolt:daemon:mayor", isSupported: false,
+            .words(Configuration.Service.allCases.map(\.rawValue)) {
+                $0.services.managed = $1.compactMap(Configuration.Service.init).sorted()
+            }),
+        Setting("services", "dolt_port", default: "3307", isSupported: false, .port { $0.services.doltPort = $1 }),
         Setting(
             "reload", "agents", default: "rolling",
             .choice(["rolling", "none"], later: []) { $0.reload.isRolling = $1 == "rolling" }),
         Setting("reload", "settle", default: "50ms", .duration(isZeroAllowed: true) { $0.reload.settle = $1 }),
         Setting("reload", "patience", default: "10m", .duration(isZeroAllowed: true) { $0.reload.patience = $1 }),
-        Setting("reload", "park", .notYetSupported),
-        Setting("watch", "logs", .notYetSupported),
-        Setting("alerts", "", .notYetSupported),
-        Setting("beads", "incidents", .notYetSupported),
+        Setting("reload", "park", default: "false", isSupported: false, .flag { $0.reload.isParking = $1 }),
+        Setting("watch", "logs", isSupported: false, .logRules { $0.logRules = $1 }),
+        Setting("alerts", "", isSupported: false, .alerts { $0.alerts = $1 }),
+        Setting("beads", "incidents", default: "false", isSupported: false, .flag { $0.filesIncidents = $1 }),
         // Their defaults depend on who we are: see `Loader`.
         Setting("paths", "state", .path(lengthMax: pathLengthMax) { $0.paths.state = $1 }),
         Setting("paths", "runtime", .path(lengthMax: runtimeLengthMax) { $0.paths.runtime = $1 }),

@@ -7,7 +7,7 @@ import Timekeeping
 /// Puts values into a configuration and keeps what is wrong with them.
 struct ValueReader {
     let environment: ConfigurationEnvironment
-    private(set) var configuration = Configuration.blank
+    var configuration = Configuration.blank
     private(set) var errors: [ConfigurationError] = []
 
     init(environment: ConfigurationEnvironment) { self.environment = environment }
@@ -19,8 +19,10 @@ struct ValueReader {
     }
 
     mutating func read(_ value: GivenValue, for setting: Setting) {
+        if setting.kind.isStructured, case .environment = value.place, case .text = value.content {
+            return object(to: value, "can be set in the file alone")
+        }
         switch setting.kind {
-        case .notYetSupported: report(value.place, "\(setting.key) is not yet supported")
         case .text(let rule, let set):
             guard let text = text(of: value) else { return }
             if let problem = rule(text) { return object(to: value, problem) }
@@ -58,6 +60,19 @@ struct ValueReader {
             }
             set(&configuration, paths)
         case .variables(let set): readVariables(value, set)
+        case .flag(let set):
+            guard case .flag(let flag) = value.content else { return mismatch(value, "true or false") }
+            set(&configuration, flag)
+        case .port(let set):
+            guard case .integer(let number) = value.content else { return mismatch(value, "a port's number") }
+            guard let port = UInt16(exactly: number), port > 0 else {
+                return object(to: value, "\(number) is no port (1 to 65535)")
+            }
+            set(&configuration, port)
+        case .words(let words, let set): readWords(value, words, set)
+        case .rigs(let set): readRigs(value, set)
+        case .logRules(let set): readLogRules(value, set)
+        case .alerts(let set): readAlerts(value, set)
         }
     }
 
@@ -79,10 +94,7 @@ struct ValueReader {
     private mutating func readVariables(
         _ value: GivenValue, _ set: Setting.Setter<[Configuration.AgentVariable]>
     ) {
-        guard case .table(let members) = value.content else {
-            if case .environment = value.place { return object(to: value, "can be set in the file alone") }
-            return mismatch(value, "a table")
-        }
+        guard case .table(let members) = value.content else { return mismatch(value, "a table") }
         var variables: [Configuration.AgentVariable] = []
         for (name, namePlace, member) in members {
             if let problem = variableNameProblem(name) { report(namePlace, "\(value.subject)\(problem)") }
@@ -92,7 +104,7 @@ struct ValueReader {
         set(&configuration, variables.sorted { $0.name < $1.name })
     }
 
-    private mutating func text(of value: GivenValue) -> String? {
+    mutating func text(of value: GivenValue) -> String? {
         guard case .text(let text) = value.content else {
             mismatch(value, "a string")
             return nil
@@ -113,11 +125,11 @@ struct ValueReader {
         }
     }
 
-    private mutating func object(to value: GivenValue, _ problem: String) {
+    mutating func object(to value: GivenValue, _ problem: String) {
         report(value.place, "\(value.subject)\(problem)")
     }
 
-    private mutating func mismatch(_ value: GivenValue, _ wanted: String) {
+    mutating func mismatch(_ value: GivenValue, _ wanted: String) {
         object(to: value, "must be \(wanted), not \(value.kind)")
     }
 }
@@ -125,10 +137,13 @@ struct ValueReader {
 extension Configuration {
     /// What values are put into; every field is set from the schema before it is handed out.
     static let blank = Configuration(
-        town: Town(root: "/", path: []), accounts: "/",
+        town: Town(root: "/", path: [], rigs: defaultRigs, isBootstrapped: true), accounts: "/",
         agent: Agent(
             name: "", command: "", program: nil, configDirectory: "/", baseURL: "", bypassesPermissions: false,
-            sandboxed: .automatic, resumePrompt: "", environment: []),
-        keys: Keys(cooldown: .zero), reload: Reload(isRolling: false, settle: .zero, patience: .zero),
+            sandboxed: .automatic, resumePrompt: "", environment: [], hasHooks: false),
+        keys: Keys(strategy: .leastRecentlyUsed, cooldown: .zero, isProbed: false),
+        services: Services(managed: [], doltPort: 3307),
+        reload: Reload(isRolling: false, settle: .zero, patience: .zero, isParking: false),
+        logRules: [], alerts: [], filesIncidents: false,
         paths: Paths(state: "/", runtime: "/"), log: .info)
 }

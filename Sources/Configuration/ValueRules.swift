@@ -56,7 +56,7 @@ func baseURLProblem(_ text: String) -> String? {
 }
 
 /// `HOST`, `[IPv6]`, either with `:PORT` (RFC 3986, 3.2).
-private func isAuthority(_ text: String) -> Bool {
+func isAuthority(_ text: String) -> Bool {
     var host = text[...]
     let colon = text.lastIndex(of: ":")
     if let colon, !text.hasSuffix("]") {

@@ -40,8 +40,15 @@ func errors(_ text: String, _ variables: [String: String] = [:]) -> [String] {
         #expect(configuration.agent.sandboxed == .automatic)
         #expect(configuration.agent.resumePrompt == "Go on with your work.")
         #expect(configuration.agent.environment == [])
-        #expect(configuration.keys.cooldown == .seconds(300))
-        #expect(configuration.reload == .init(isRolling: true, settle: .milliseconds(50), patience: .seconds(600)))
+        #expect(configuration.keys == .init(strategy: .leastRecentlyUsed, cooldown: .seconds(300), isProbed: false))
+        #expect(configuration.services == .init(managed: [.dolt, .daemon, .mayor], doltPort: 3307))
+        #expect(configuration.town.rigs == [.init(name: "project", url: "/project")])
+        #expect(configuration.town.isBootstrapped)
+        #expect(configuration.logRules.isEmpty && configuration.alerts.isEmpty && !configuration.filesIncidents)
+        #expect(
+            configuration.reload
+                == .init(
+                    isRolling: true, settle: .milliseconds(50), patience: .seconds(600), isParking: false))
         #expect(configuration.paths == .init(state: "/home/ann/.local/state/gasclawd", runtime: "/tmp/gasclawd-1000"))
         #expect(configuration.log == .info)
         #expect(try load("") == configuration)
@@ -78,16 +85,24 @@ func errors(_ text: String, _ variables: [String: String] = [:]) -> [String] {
             [log]
             level = "debug"
             """)
-        #expect(configuration.town == .init(root: "/srv/gt", path: ["/opt/bin", "/home/ann/bin"]))
+        #expect(
+            configuration.town
+                == .init(
+                    root: "/srv/gt", path: ["/opt/bin", "/home/ann/bin"], rigs: Configuration.defaultRigs,
+                    isBootstrapped: true))
         #expect(configuration.accounts == "/srv/accounts")
         #expect(
             configuration.agent
                 == .init(
                     name: "mine", command: "claude --model x", program: "/opt/claude", configDirectory: "/srv/claude",
                     baseURL: "http://localhost:8080/v1", bypassesPermissions: false, sandboxed: .yes, resumePrompt: "",
-                    environment: [.init(name: "ANTHROPIC_MODEL", value: "m"), .init(name: "ZED", value: "1")]))
+                    environment: [.init(name: "ANTHROPIC_MODEL", value: "m"), .init(name: "ZED", value: "1")],
+                    hasHooks: false))
         #expect(configuration.keys.cooldown == .milliseconds(500))
-        #expect(configuration.reload == .init(isRolling: false, settle: .zero, patience: .seconds(21600)))
+        #expect(
+            configuration.reload
+                == .init(
+                    isRolling: false, settle: .zero, patience: .seconds(21600), isParking: false))
         #expect(configuration.paths == .init(state: "/srv/state", runtime: "/srv/run"))
         #expect(configuration.log == .debug)
     }

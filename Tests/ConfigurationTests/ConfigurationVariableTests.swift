@@ -13,7 +13,7 @@ import Testing
                 "GASCLAWD_TOWN_ROOT": "~/gt", "GASCLAWD_KEYS_COOLDOWN": "2m", "GASCLAWD_TOWN_PATH": "/a:~/b",
                 "GASCLAWD_AGENT_CONFIG_DIR": "/c", "LOG_LEVEL": "DEBUG",
             ])
-        #expect(configuration.town == .init(root: "/home/ann/gt", path: ["/a", "/home/ann/b"]))
+        #expect(configuration.town.root == "/home/ann/gt" && configuration.town.path == ["/a", "/home/ann/b"])
         #expect(configuration.keys.cooldown == .seconds(120))
         #expect(configuration.agent.configDirectory == "/c")
         #expect(configuration.log == .debug)

@@ -36,6 +36,7 @@ import Testing
             environment: ConfigurationEnvironment(variables: [:], home: "/home/u"))
         let text = settings.map { setting in
             let parts = setting.key.split(separator: ".")
+            guard parts.count == 2 else { return "\(setting.key) = \(setting.value)" }
             return "[\(parts[0])]\n\(parts[1]) = \(setting.value)"
         }
         for piece in text {

@@ -162,7 +162,7 @@ import Testing
             // No claude: the link is there, the program behind it is not.
             Disk.remove(town.bin + "/claude")
             try town.startDaemon()
-            #expect(try town.logTail().contains("claude"))
+            try eventually("the log to name claude") { try town.logTail().contains("claude") }
             let result = try Program.run([town.launcher, "-p", "hello"], environment: town.environment)
             #expect(result.status == .exited(78))
             #expect(text(result.errors).contains("\(town.bin)/claude cannot be run"))
@@ -200,7 +200,7 @@ import Testing
                 try Disk.link("\(tools)/\(tool)", to: "/usr/bin/\(tool)")
             }
             try town.startDaemon(["PATH": tools])
-            #expect(try town.logTail().contains("tmux"))
+            try eventually("the log to name tmux") { try town.logTail().contains("tmux") }
             let ada = try town.startCrew("ada")
             let pid = try town.pid(of: ada)
             let events = try town.events()

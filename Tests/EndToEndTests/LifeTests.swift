@@ -87,6 +87,11 @@ import Testing
             // An agent that does not end at once keeps the reload in its middle.
             try town.fail(key, with: "quota-5h-403")
             try events.next("agent.reload.started")
+            // The change comes into force first and is on disk a moment later.
+            try eventually("the cooldown in the state file") {
+                guard let bytes = try Disk.read(town.state + "/keys.json") else { return false }
+                return try JSONValue(parsing: bytes)["keys"]?[active]?["cooldown"]?.object != nil
+            }
             #expect(try town.endDaemon(SIGKILL) == .signalled(SIGKILL))
             let acted = try events.seen("sighting").count { $0["acted"]?.bool == true }
             #expect(acted == 1)
