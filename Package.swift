@@ -62,6 +62,7 @@ let package = Package(
         + module("GasTown", ["JSON", "LinuxSys", "Secrets", "Timekeeping", system], resources: [.copy("Rows")])
         + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system])
         + module("Configuration", ["ControlAPI", "TOML", "LinuxSys", "Timekeeping", system])
+        + module("Supervision", ["JSON", "Timekeeping"])
         + module("Controller", ["ControlAPI", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping"])
         // What acts
         + module(
@@ -73,8 +74,8 @@ let package = Package(
             "Daemon",
             [
                 "Configuration", "ControlAPI", "ControlServer", "Controller", "FileWatching", "GasTown",
-                "JSON", "KeyPool", "LinuxSys", "LogFollowing", "Secrets", "SystemdKit", "Timekeeping",
-                logging, system,
+                "JSON", "KeyPool", "LinuxSys", "LogFollowing", "Secrets", "Supervision", "SystemdKit",
+                "Timekeeping", logging, system,
             ])
         + [
             .executableTarget(

@@ -119,6 +119,7 @@ public final class Command {
         }
         // Our unreaped child keeps its number, so the descriptor cannot be another process's.
         let child = pid
+        OwnChildren.insert(child)
         do throws(SystemError) {
             pidfd = Descriptor(owning: try Syscalls.check("pidfd_open") { gcl_pidfd_open(child) })
         } catch {
@@ -143,6 +144,7 @@ public final class Command {
         // Unreaped, so the number is still its own. KILL cannot be put off: the wait is short.
         kill(child, SIGKILL)
         while waitpid(child, nil, 0) < 0 && errno == EINTR {}
+        OwnChildren.remove(child)
     }
 
     /// Takes what is in a pipe, one buffer a call: a command that writes without end must not hold the loop.
@@ -180,6 +182,7 @@ public final class Command {
         var code: Int32 = 0
         var status: Int32 = 0
         guard gcl_reap(pidfd.raw, &code, &status) == 1 else { return }
+        OwnChildren.remove(identity.pid)
         // A descendant may keep a pipe open and write to it for ever; what the command itself wrote is in it by now,
         // so it is among the bytes that a pipe holds.
         for pipe in pipes {

@@ -113,6 +113,8 @@ public enum ProcessTable {
 /// that are not our children too.
 public final class ProcessHandle {
     public let identity: ProcessIdentity
+    /// How it ended, where it was our child and nobody has taken its status yet.
+    public private(set) var status: ExitStatus?
     private let descriptor: Descriptor
     private let loop: EventLoop
     private var watch: EventLoop.Watch?
@@ -134,6 +136,11 @@ public final class ProcessHandle {
         guard ProcessTable.isAlive(identity) else { return nil }
         watch = try loop.watch(descriptor.raw, for: .reading) { [unowned self] in
             stopWatching()
+            var code: Int32 = 0
+            var number: Int32 = 0
+            if gcl_peek(descriptor.raw, &code, &number) == 1 {
+                status = code == CLD_EXITED ? .exited(number) : .signalled(number)
+            }
             onExit()
         }
     }

@@ -36,6 +36,10 @@ int gcl_rename_noreplace(const char *from, const char *to);
 int gcl_pipe2(int ends[2], int flags);
 /// waitid(P_PIDFD, …, WEXITED | WNOHANG); returns 1 if it was reaped, 0 if it still runs, -1 on error.
 int gcl_reap(int pidfd, int *code, int *status);
+/// The same without taking the status (WNOWAIT); -1 also where it is no child of ours.
+int gcl_peek(int pidfd, int *code, int *status);
+/// A child that has ended and whose status nobody has taken yet: waitid(P_ALL, …, WNOWAIT); it is not taken.
+int gcl_ended_child(void);
 /// Spawns in a session of its own, with default signal dispositions, an empty signal mask and no descriptors but 0–2.
 int gcl_spawn(int *pid, const char *path, char *const argv[], char *const envp[], const char *cwd, int in, int out,
               int err);

@@ -1,0 +1,173 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import JSON
+import Timekeeping
+
+/// Decides when services are started and stopped: (state, input, now) → actions.
+///
+/// It reads no clock and touches nothing. A service is started when the ones before it are up; the end or restart of
+/// one never touches another.
+public struct Supervisor: Sendable {
+    public let policy: RestartPolicy
+    private var machines: [ServiceName: ServiceMachine] = [:]
+    private var random: SplitMix64
+    private var saved: JSONValue?
+    private var isOpen = false
+
+    /// - Parameters:
+    ///   - saved: What an earlier process left.
+    ///   - seed: For the jitter.
+    public init(
+        managed: [ServiceName], saved: JSONValue?, policy: RestartPolicy = RestartPolicy(), seed: UInt64,
+        at now: Timestamp
+    ) {
+        self.policy = policy
+        self.saved = saved
+        random = SplitMix64(seed: seed)
+        manage(managed, now)
+    }
+
+    /// The processes that an earlier life left; whether they live is for the performer to see.
+    public static func processes(in saved: JSONValue?) -> [ServiceName: ServiceProcess] {
+        var result: [ServiceName: ServiceProcess] = [:]
+        for name in ServiceName.allCases {
+            result[name] = ServiceMachine.process(in: saved?["services"]?[name.rawValue])
+        }
+        return result
+    }
+
+    /// What has to survive a restart.
+    public var snapshot: JSONValue {
+        var services = JSONObject()
+        for name in managed { services[name.rawValue] = machines[name]?.json }
+        return ["version": 1, "services": .object(services)]
+    }
+
+    /// What is kept up, in the order of the start.
+    public var managed: [ServiceName] { machines.keys.sorted() }
+
+    public mutating func handle(_ input: ServiceInput, at now: Timestamp) -> [ServiceAction] {
+        switch input {
+        case .managed(let names): manage(names, now)
+        case .opened: isOpen = true
+        case .obstacle(let name, let obstacle): machines[name]?.obstacle = obstacle
+        case .wanted(let name, let wish): machines[name]?.want(wish, now)
+        case .found(let name, let process, let detail): machines[name]?.found(process, detail, now)
+        case .answered(let name, let attempt, let process, let detail):
+            machines[name]?.answered(attempt, process, detail, now)
+        case .failed(let name, let attempt, let reason):
+            machines[name]?.failed(attempt, reason, now, policy, &random)
+        case .exited(let name, let process, let status, let isExpected):
+            machines[name]?.exited(process, status, isExpected: isExpected, now, policy, &random)
+        case .unhealthy(let name, let process, let reason): machines[name]?.unhealthy(process, reason, now)
+        case .stopped(let name, let problem): machines[name]?.stopped(problem, now, policy, &random)
+        case .woke: break
+        }
+        var actions: [ServiceAction] = []
+        for name in managed {
+            machines[name]?.pass(now, policy)
+            if isOpen, let machine = machines[name], machine.isDue(at: now), blocker(of: name) == nil {
+                machines[name]?.begin(now)
+            }
+            actions += machines[name]?.takeActions() ?? []
+        }
+        return actions
+    }
+
+    private mutating func manage(_ names: [ServiceName], _ now: Timestamp) {
+        for name in ServiceName.allCases {
+            if !names.contains(name) {
+                machines[name] = nil
+            } else if machines[name] == nil {
+                machines[name] = ServiceMachine(name, saved: saved?["services"]?[name.rawValue], policy, at: now)
+            }
+        }
+        // What was known of a service that is taken out and put back later is old by then.
+        saved = nil
+    }
+
+    /// Why a service is not started though it is wanted.
+    private func blocker(of name: ServiceName) -> String? {
+        if let obstacle = machines[name]?.obstacle { return obstacle.reason }
+        return firstMissing(before: name).map { "waits for \($0.rawValue)" }
+    }
+
+    private func firstMissing(before name: ServiceName) -> ServiceName? {
+        managed.first { other in
+            guard other < name, let machine = machines[other] else { return false }
+            return machine.isWanted && !machine.isUp
+        }
+    }
+
+    /// When it has to be asked again though nothing happened.
+    public func nextWake(after now: Timestamp) -> Timestamp? {
+        guard isOpen else { return nil }
+        return managed.compactMap { name in
+            machines[name]?.nextWake(policy, isBlocked: blocker(of: name) != nil).filter { $0 > now }.min()
+        }.min()
+    }
+
+    // MARK: - What is to be seen
+
+    public func process(of name: ServiceName) -> ServiceProcess? { machines[name]?.process }
+    public func isUp(_ name: ServiceName) -> Bool { machines[name]?.isUp ?? false }
+
+    public func items(at now: Timestamp) -> [ServiceItem] { managed.compactMap { item($0) } }
+
+    public func item(_ name: ServiceName) -> ServiceItem? {
+        guard let machine = machines[name] else { return nil }
+        var detail = machine.detail
+        var state: String
+        switch machine.state {
+        case .down: state = "down"
+        case .starting, .mending: state = "starting"
+        case .up: state = "up"
+        case .backoff: state = "backoff"
+        case .parked: state = "parked"
+        case .stopping: state = "stopping"
+        }
+        if machine.isWanted, machine.state == .down || machine.retryAt != nil {
+            if case .absent = machine.obstacle { state = "absent" }
+            if let blocker = blocker(of: name) { detail = detail.isEmpty ? blocker : "\(blocker); before: \(detail)" }
+        }
+        if machine.isUp, !machine.isWanted, detail.isEmpty { detail = "somebody else has started it" }
+        return ServiceItem(
+            name: name, isWanted: machine.isWanted, state: state, pid: machine.process?.pid,
+            restarts: machine.restarts, since: machine.since, nextRetryAt: machine.retryAt, detail: detail)
+    }
+
+    /// The first service that is wanted and in trouble: parked, absent, or not up for a minute (contract C).
+    public func problem(at now: Timestamp) -> String? {
+        for name in managed {
+            guard let machine = machines[name], let item = item(name), isTrouble(machine, now) else { continue }
+            let why = item.detail.isEmpty ? "" : ": \(item.detail)"
+            switch item.state {
+            case "parked", "absent": return "\(name.rawValue) is \(item.state)\(why)"
+            default: return "\(name.rawValue) is not up (\(item.state))\(why)"
+            }
+        }
+        return nil
+    }
+
+    private func isTrouble(_ machine: ServiceMachine, _ now: Timestamp) -> Bool {
+        guard machine.isWanted, !machine.isUp else { return false }
+        if case .parked = machine.state { return true }
+        if case .absent = machine.obstacle { return true }
+        return machine.isMissing(at: now, policy)
+    }
+
+    /// Whether all that is wanted is up, or known not to be soon.
+    public func isSettled(at now: Timestamp) -> Bool {
+        managed.allSatisfy { name in
+            guard let machine = machines[name], machine.isWanted, !machine.isUp else { return true }
+            if isTrouble(machine, now) { return true }
+            switch machine.obstacle {
+            case .absent, .held: return true
+            case .waiting: return false
+            case nil: break
+            }
+            // Whoever waits for one in trouble is not up soon either.
+            return firstMissing(before: name).flatMap { machines[$0] }.map { isTrouble($0, now) } ?? false
+        }
+    }
+}
