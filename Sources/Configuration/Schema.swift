@@ -106,7 +106,7 @@ enum Schema {
         Setting("agent", "env", .variables { $0.agent.environment = $1 }),
         Setting(
             "keys", "strategy", default: "lru",
-            .choice(["lru"], later: ["spread"]) {
+            .choice(["lru", "spread"], later: []) {
                 $0.keys.strategy = Configuration.Strategy(rawValue: $1) ?? .leastRecentlyUsed
             }),
         Setting("keys", "cooldown", default: "5m", .duration(isZeroAllowed: false) { $0.keys.cooldown = $1 }),

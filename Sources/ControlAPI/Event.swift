@@ -100,6 +100,11 @@ extension Event {
         Event("keys.rejected", [("path", .string(path)), ("error", .string(error))])
     }
 
+    /// - Parameter count: How many of the keys a predecessor knew.
+    public static func keysImported(path: String, count: Int) -> Event {
+        Event("keys.imported", [("path", .string(path)), ("count", JSONValue(count))])
+    }
+
     public static func sighting(
         id: String?, session: String?, cause: String, by: String, acted: Bool, why: String, text: String
     ) -> Event {

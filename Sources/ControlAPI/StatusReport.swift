@@ -107,6 +107,8 @@ public struct StatusReport: Sendable, Equatable {
     public var isTownInstalled: Bool
     public var isStopped: Bool
     public var activeKey: String?
+    /// `keys.strategy`.
+    public var strategy: String
     public var keys: [KeyItem]
     public var rejected: [Rejected]
     public var agents: [AgentItem]
@@ -116,7 +118,8 @@ public struct StatusReport: Sendable, Equatable {
     public init(
         version: String, bootID: String, state: State, detail: String, pid: Int32, startedAt: Timestamp,
         generation: Int,
-        townRoot: String, isTownInstalled: Bool, isStopped: Bool, activeKey: String?, keys: [KeyItem],
+        townRoot: String, isTownInstalled: Bool, isStopped: Bool, activeKey: String?,
+        strategy: String = "lru", keys: [KeyItem],
         rejected: [Rejected], agents: [AgentItem], watch: Watch, config: Config
     ) {
         self.version = version
@@ -130,6 +133,7 @@ public struct StatusReport: Sendable, Equatable {
         self.isTownInstalled = isTownInstalled
         self.isStopped = isStopped
         self.activeKey = activeKey
+        self.strategy = strategy
         self.keys = keys
         self.rejected = rejected
         self.agents = agents
@@ -171,7 +175,7 @@ public struct StatusReport: Sendable, Equatable {
                 "ready": JSONValue(keys.count { $0.state == "ready" || $0.state == "active" }),
                 "cooling": JSONValue(keys.count { $0.state == "cooling" }),
                 "disabled": JSONValue(keys.count { $0.state == "disabled" }),
-                "active": .optional(activeKey), "strategy": "lru",
+                "active": .optional(activeKey), "strategy": .string(strategy),
                 "items": .array(keys.map(Self.json)),
                 "rejected": .array(rejected.map { ["path": .string($0.path), "error": .string($0.error)] }),
             ],

@@ -16,6 +16,7 @@ public struct ControlCall: Sendable {
         case reload(wait: Duration?)
         case events(since: Int, types: Set<String>)
         case lease(LeaseRequest)
+        case sighting(HookReport)
         case rotate
         /// - Parameters:
         ///   - command: `clear`, `disable` or `enable`.

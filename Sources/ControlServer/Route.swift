@@ -50,6 +50,13 @@ enum Route {
                 throw ControlError(code: "bad_request", message: "the body is no JSON: \(error)")
             }
             return (.lease(try LeaseRequest(value)), false)
+        case "/v1/sightings":
+            try require("POST", method)
+            let value: JSONValue
+            do throws(JSONError) { value = try JSONValue(parsing: body) } catch {
+                throw ControlError(code: "bad_request", message: "the body is no JSON: \(error)")
+            }
+            return (.sighting(try HookReport(value)), false)
         case "/v1/keys/rotate":
             try require("POST", method)
             return (.rotate, false)

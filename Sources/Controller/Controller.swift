@@ -27,6 +27,8 @@ public struct Controller: Sendable {
     public private(set) var isStarted = false
     /// The time of the last input: all that was due then has been done.
     private var handledUpTo = Timestamp(microseconds: .min)
+    /// What predecessors knew has been taken in, or looked for in vain.
+    public private(set) var hasImported = false
     /// The town's emergency stop: nobody is started anew until it is gone.
     public internal(set) var isStopped = false
     var isEnding = false
@@ -35,6 +37,10 @@ public struct Controller: Sendable {
 
     // Sightings
     var seen = SeenRows()
+    var twins = SightingTwins()
+    /// Rules for log lines that had their effect on the active key, by activation.
+    var firedRules: Set<String> = []
+    var probes = Probes()
     var lastEffect: [String: Timestamp] = [:]
     var deferred: [ProcessName: DeferredSighting] = [:]
     var rotations: [Timestamp] = []
@@ -58,11 +64,13 @@ public struct Controller: Sendable {
     /// - Parameter state: What an earlier process left; leases in it are taken up with ``adopt(_:at:)``.
     public init(settings: Settings, configPath: String?, state: JSONValue?, at now: Timestamp) {
         self.settings = settings
-        pool = KeyPool(cooldown: settings.cooldown)
+        pool = KeyPool(cooldown: settings.cooldown, strategy: settings.strategy)
         if let state { pool.restore(state) }
         tickets = ResumeTicket.read(state?["resumes"]).filter { $0.value.expires > now }
         activatedAt = now
         config = StatusReport.Config(path: configPath, loadedAt: now, errors: [])
+        probes = Probes(state?["probes"])
+        hasImported = state?["imported"]?.bool ?? false
         if let state { restorePlans(state) }
     }
 
@@ -85,6 +93,9 @@ public struct Controller: Sendable {
     public var snapshot: JSONValue {
         var object = pool.snapshot.object ?? JSONObject()
         object["version"] = 1
+        // What predecessors knew is taken in once.
+        object["imported"] = .bool(hasImported)
+        object["probes"] = probes.json
         object["resumes"] = ResumeTicket.json(tickets)
         object["leases"] = .array(leases.values.sorted { $0.process.text < $1.process.text }.map(\.json))
         addPlans(to: &object)
@@ -106,6 +117,7 @@ public struct Controller: Sendable {
         case .accountGone(let name):
             rejected[name] = nil
             pool.accountGone(name, at: now)
+        case .legacyFound(let legacy): pool.note(legacy)
         case .started:
             start(now)
         case .leaseRequested(let request, let process, let token, let isNested):
@@ -120,6 +132,12 @@ public struct Controller: Sendable {
             processExited(process, now)
         case .transcript(let row, let folder, let conversation):
             readRow(row, folder, conversation, now)
+        case .hook(let report):
+            seeHook(report, now)
+        case .logLine(let line):
+            seeLogLine(line, now)
+        case .probed(let key, let kind, let outcome):
+            takeProbe(key, kind, outcome, now)
         case .session(let file):
             readSession(file)
         case .configured(let settings, let path, let isChanged):
@@ -151,6 +169,7 @@ public struct Controller: Sendable {
         if wasExhausted && !pool.isExhausted { resumeStalled(now) }
         answerWaiting(now)
         advanceReloads(now)
+        startProbes(now)
         defer { effects = [] }
         return effects
     }
@@ -160,6 +179,7 @@ public struct Controller: Sendable {
         var times = [pool.nextChange(after: now), waiting.map(\.deadline).min(), reload?.deadline].compactMap { $0 }
         times += deferred.values.map(\.due)
         times += revivals.values.map(\.due)
+        times += probes.planned.values.map(\.due)
         if isRotationLimited(now) {
             times.append(rotations[rotations.count - Self.rotationsMax] + Self.rotationsWindow)
         }
@@ -193,6 +213,7 @@ public struct Controller: Sendable {
 
     private mutating func start(_ now: Timestamp) {
         isStarted = true
+        hasImported = true
         take(pool.open(at: now), now)
         for lease in leases.values.sorted(by: { $0.process.pid < $1.process.pid }) {
             effects.append(.watch(lease.process))
@@ -272,10 +293,13 @@ public struct Controller: Sendable {
                 effects.append(.emit(.key("recovered", id: id.text, account: account, reason: reason)))
             case .activated(let id, let account, let reason):
                 activatedAt = now
+                firedRules = []
                 effects.append(.emit(.key("activated", id: id.text, account: account, reason: reason)))
                 effects.append(.launchValuesChanged)
             case .exhausted(let until):
                 effects.append(.emit(.keysExhausted(until: until)))
+            case .imported(let path, let count):
+                effects.append(.emit(.keysImported(path: path, count: count)))
             }
         }
         if keysChanged {
@@ -307,6 +331,7 @@ public struct Controller: Sendable {
         let old = settings
         settings = new
         pool.cooldown = new.cooldown
+        pool.strategy = new.strategy
         if new != old || isChanged { generation += 1 }
         effects.append(.emit(.configApplied(path: path, generation: generation)))
         guard new.launch != old.launch else { return }
@@ -338,7 +363,7 @@ public struct Controller: Sendable {
             return
         }
         take(changes, now)
-        restart(now, .key) { $0.key == old }
+        restart(now, .key, avoidsKey: true) { $0.key == old }
         effects.append(.answerRotation(token, .success(pool.active?.text ?? "")))
     }
 }

@@ -34,6 +34,8 @@ public enum Input: Sendable {
     case accountRejected(name: String, path: String, error: String)
     /// An account's file is not there.
     case accountGone(name: String)
+    /// A predecessor left its state; only before ``started``.
+    case legacyFound(LegacyState)
     /// All accounts have been read for the first time, and leases of an earlier process were looked up.
     case started
     /// - Parameter isNested: The process was started by another agent of ours, in whose pane it runs.
@@ -47,6 +49,12 @@ public enum Input: Sendable {
     case processExited(ProcessName)
     /// A row of a transcript. `folder` and `conversation` are from the file's path, which the row cannot forge.
     case transcript(TranscriptRow, folder: String, conversation: ConversationID?)
+    /// The client's StopFailure hook.
+    case hook(HookSighting)
+    /// A line of a log that `[[watch.logs]]` names.
+    case logLine(LogSighting)
+    /// A provider's answer to a question of ours.
+    case probed(KeyID, ProbeKind, ProbeOutcome)
     case session(SessionFile)
     /// - Parameter isChanged: Something else in the configuration is another, which takes effect elsewhere.
     case configured(Settings, path: String?, isChanged: Bool = false)
@@ -90,6 +98,8 @@ public enum Effect: Sendable {
     /// The active key or the launch values are others: the launcher's fall-back file follows.
     case launchValuesChanged
     case reload(ReloadOrder)
+    /// Ask a key's provider; the answer is ``Input/probed(_:_:_:)``.
+    case probe(ProbeOrder)
 }
 
 /// One agent to be started anew in its pane.
@@ -152,6 +162,10 @@ public struct Settings: Sendable, Equatable {
     public var resumePrompt: String
     /// `keys.cooldown`.
     public var cooldown: Duration
+    /// `keys.strategy`.
+    public var strategy: KeyStrategy
+    /// `keys.probe = "usage"`.
+    public var isProbed: Bool
     /// `reload.agents = "rolling"`.
     public var isRolling: Bool
     /// How long a busy agent is waited for.
@@ -160,8 +174,11 @@ public struct Settings: Sendable, Equatable {
     public init(
         townRoot: String, accounts: String = "the accounts directory", launch: Launch, bin: String,
         settingsDirectory: String, resumePrompt: String,
-        cooldown: Duration, isRolling: Bool, patience: Duration
+        cooldown: Duration, strategy: KeyStrategy = .leastRecentlyUsed, isProbed: Bool = false, isRolling: Bool,
+        patience: Duration
     ) {
+        self.strategy = strategy
+        self.isProbed = isProbed
         self.townRoot = townRoot
         self.accounts = accounts
         self.launch = launch

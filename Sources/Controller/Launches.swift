@@ -20,6 +20,8 @@ struct WaitingLaunch: Sendable {
 struct ResumeTicket: Sendable {
     let conversation: ConversationID?
     let expires: Timestamp
+    /// The key that somebody moved the agent away from.
+    var avoids: KeyID?
 
     /// As the state file holds them: an agent that is between two processes when we crash keeps its conversation.
     static func json(_ tickets: [PanePlace: ResumeTicket]) -> JSONValue {
@@ -107,6 +109,20 @@ extension Controller {
         waiting.removeAll { $0.deadline <= now }
     }
 
+    /// How many living agents each key has.
+    var leaseCounts: [KeyID: Int] { leases.values.reduce(into: [:]) { $0[$1.key, default: 0] += 1 } }
+
+    /// Where each agent gets a key of its own the next one follows them.
+    mutating func followLeases(_ now: Timestamp) {
+        for case .activated(let id, let account, let reason) in pool.follow(leaseCounts, at: now) {
+            activatedAt = now
+            firedRules = []
+            effects.append(.emit(.key("activated", id: id.text, account: account, reason: reason)))
+            effects.append(.launchValuesChanged)
+            effects.append(.persist)
+        }
+    }
+
     private func sessionName(of request: LeaseRequest) -> String {
         request.session.map(redactor.redact) ?? "pid-\(request.pid)"
     }
@@ -114,13 +130,14 @@ extension Controller {
     private mutating func grant(
         _ request: LeaseRequest, _ process: ProcessName, _ token: ReplyToken, _ isNested: Bool, _ now: Timestamp
     ) {
-        guard let record = pool.activeRecord else { return }
         let session = sessionName(of: request)
         // The pane is its parent's, and so is the conversation that waits for the pane.
         var place: PanePlace?
         if !isNested, let pane = request.pane, let socket = request.tmuxSocket {
             place = PanePlace(socket: socket, pane: pane)
         }
+        let avoided = place.flatMap { tickets[$0]?.avoids }
+        guard let record = pool.recordForLease(leaseCounts, avoiding: avoided, at: now) else { return }
         let ticket = place.flatMap { tickets.removeValue(forKey: $0) }
         var resume: ConversationID?
         if let ticket, ticket.expires > now, request.mayResume, !settings.resumePrompt.isEmpty {
@@ -146,6 +163,7 @@ extension Controller {
                 leases[other.process]?.pending = nil
             }
         }
+        followLeases(now)
         if isInTown(request.directory) { effects.append(.trust(directory: request.directory)) }
         effects.append(.leasesChanged)
         // On disk before it is answered: an agent must not hold a key that a crash makes us forget.

@@ -46,6 +46,8 @@ public struct Lease: Sendable, Equatable {
         public var since: Timestamp
         public var notBefore: Timestamp
         public var attempts = 0
+        /// Somebody moved it away from its key.
+        var avoidsKey = false
     }
 
     public var isStalled: Bool { stalledAt != nil }

@@ -39,10 +39,15 @@ extension Controller {
     private static let hookTime = Duration.seconds(15)
 
     /// Asks for restarts of the leases that a condition holds for.
-    mutating func restart(_ now: Timestamp, _ reason: ReloadReason, where isConcerned: (Lease) -> Bool) {
+    ///
+    /// - Parameter avoidsKey: They shall not get the same key again if there is another.
+    mutating func restart(
+        _ now: Timestamp, _ reason: ReloadReason, avoidsKey: Bool = false, where isConcerned: (Lease) -> Bool
+    ) {
         guard settings.isRolling || reason == .manual else { return }
         for lease in leases.values where !lease.isNested && isConcerned(lease) && lease.pending == nil {
-            leases[lease.process]?.pending = Lease.Pending(reason: reason, since: now, notBefore: now)
+            leases[lease.process]?.pending = Lease.Pending(
+                reason: reason, since: now, notBefore: now, avoidsKey: avoidsKey)
             effects.append(.persist)
         }
     }
@@ -126,7 +131,8 @@ extension Controller {
             return advanceReloads(now)
         }
         let conversation = lease.mayResume && !settings.resumePrompt.isEmpty ? lease.conversation : nil
-        tickets[place] = ResumeTicket(conversation: conversation, expires: now + .seconds(120))
+        tickets[place] = ResumeTicket(
+            conversation: conversation, expires: now + .seconds(120), avoids: pending.avoidsKey ? lease.key : nil)
         let order = makeOrder(session: lease.session, place: place, process: lease.process)
         leases[lease.process]?.pending?.attempts += 1
         effects.append(.persist)
@@ -188,7 +194,9 @@ extension Controller {
         noted.remove(process)
         unmanaged[process] = nil
         guard let lease = leases.removeValue(forKey: process) else { return }
+        followLeases(now)
         deferred[process] = nil
+        twins.forget(process)
         effects.append(
             .emit(
                 .agent(
@@ -200,7 +208,8 @@ extension Controller {
         if let pending = lease.pending {
             // It ended before its turn came: whoever starts it again, its conversation goes on.
             let conversation = lease.mayResume && pending.reason != .config ? lease.conversation : nil
-            tickets[place] = ResumeTicket(conversation: conversation, expires: now + .seconds(60))
+            tickets[place] = ResumeTicket(
+                conversation: conversation, expires: now + .seconds(60), avoids: pending.avoidsKey ? lease.key : nil)
         } else if lease.wasResumed, now - lease.since < Self.resumeTrial {
             revivals[place] = Revival(
                 session: lease.session, role: lease.identity.role, reason: .key, due: now + Self.hookTime, attempts: 1)

@@ -12,6 +12,44 @@ enum SightingVerdict: String {
     case notTheKey = "not-the-key"
 }
 
+/// Where a failure was seen (contract D).
+public enum SightingSource: String, Sendable { case transcript, hook, log, probe }
+
+/// Failures that two sources tell of, the hook and the transcript: each is paired with the other's once.
+///
+/// The hook knows no row's id, and the client may shorten the text for it; so what pairs them is the agent's process,
+/// the cause, and the time. Two failures of one process cannot come closer: it waits for its user after one.
+struct SightingTwins: Sendable {
+    private struct Entry: Sendable {
+        let source: SightingSource
+        let cause: Cause
+        let window: QuotaWindow?
+        let time: Timestamp
+    }
+    private var waiting: [ProcessName: [Entry]] = [:]
+    /// How far apart the two may come: the daemon may have been away, or the follower behind.
+    static let distanceMax = Duration.seconds(30)
+
+    /// - Returns: Whether the other source told of it already; else it is noted for the other one.
+    mutating func pair(
+        _ source: SightingSource, _ verdict: Verdict, of process: ProcessName, at now: Timestamp
+    ) -> Bool {
+        var entries = (waiting[process] ?? []).filter { now - $0.time <= Self.distanceMax }
+        defer { waiting[process] = entries.isEmpty ? nil : entries }
+        if let index = entries.firstIndex(where: {
+            $0.source != source && $0.cause == verdict.cause && $0.window == verdict.window
+        }) {
+            entries.remove(at: index)
+            return true
+        }
+        entries.append(Entry(source: source, cause: verdict.cause, window: verdict.window, time: now))
+        if entries.count > 16 { entries.removeFirst() }
+        return false
+    }
+
+    mutating func forget(_ process: ProcessName) { waiting[process] = nil }
+}
+
 /// A failure of a session that was acted upon a moment ago; it is looked at again.
 struct DeferredSighting: Sendable {
     let verdict: Verdict
@@ -107,66 +145,106 @@ extension Controller {
     private mutating func see(
         _ failure: TranscriptFailure, _ folder: String, _ conversation: ConversationID?, _ now: Timestamp
     ) {
-        let verdict = CauseRules.classify(text: failure.text, status: failure.status, errorType: failure.errorType)
+        var verdict = CauseRules.classify(
+            text: failure.text, status: failure.status, errorType: failure.errorType, at: failure.time ?? now)
+        if let reset = failure.resetAt { verdict = verdict.resetting(at: reset) }
         let time = failure.time ?? now
         let owner = owner(of: failure, folder, conversation, time)
         let lease = owner?.lease
-        let name = lease?.session
-        let text = redactor.redact(failure.text)
-        // The sighting stands before what it leads to.
-        let place = effects.count
-        func tell(_ why: SightingVerdict, acted: Bool) {
-            let event = Event.sighting(
-                id: owner?.key.text, session: name, cause: verdict.cause.rawValue, by: "transcript", acted: acted,
-                why: why.rawValue, text: text)
-            effects.insert(.emit(event), at: place)
-        }
+        var told = Telling(
+            verdict: verdict, by: .transcript, text: redactor.redact(failure.text), session: lease?.session,
+            key: owner?.key, place: effects.count)
         let isNew = seen.insert("\(failure.session?.text ?? folder) \(failure.uuid)")
-        guard isNew else { return tell(.seen, acted: false) }
-        guard let owner else { return tell(.nobody, acted: false) }
-        guard time + Self.clockSlack >= owner.since else { return tell(.old, acted: false) }
+        guard isNew else { return tell(told, .seen) }
+        guard let owner else { return tell(told, .nobody) }
+        guard time + Self.clockSlack >= owner.since else { return tell(told, .old) }
         if let lease, !failure.isSidechain {
             if let conversation { learn(conversation, of: lease.process) }
-            leases[lease.process]?.isBusy = false
-            if lease.stalledAt == nil {
-                effects.append(
-                    .emit(
-                        .agent(
-                            "stalled", session: lease.session, role: lease.identity.role.rawValue,
-                            pid: lease.process.pid, id: lease.key.text)))
-            }
-            leases[lease.process]?.stalledBy = verdict.cause
-            // A row from the future would outlast every turn that begins.
-            leases[lease.process]?.stalledAt = min(max(time, lease.since), now)
-            effects.append(.persist)
+            stall(lease, verdict.cause, at: time, now)
         }
-        guard verdict.cause.effect.scope != .nothing else { return tell(.notTheKey, acted: false) }
-        guard pool.holds(owner.key) else { return tell(.nobody, acted: false) }
-        guard pool.isReady(owner.key, at: now) || wouldExtend(verdict, owner.key) else {
-            return tell(.cooling, acted: false)
+        told.evidence = lease?.process.text
+        // The hook of the same failure was here first.
+        if let lease, twins.pair(.transcript, verdict, of: lease.process, at: now) { return tell(told, .seen) }
+        weigh(told, owner, now)
+    }
+
+    /// Notes that an agent has stopped: its last word is a final error.
+    mutating func stall(_ lease: Lease, _ cause: Cause, at time: Timestamp, _ now: Timestamp) {
+        leases[lease.process]?.isBusy = false
+        if lease.stalledAt == nil {
+            effects.append(
+                .emit(
+                    .agent(
+                        "stalled", session: lease.session, role: lease.identity.role.rawValue,
+                        pid: lease.process.pid, id: lease.key.text)))
         }
-        let limitKey = name ?? "(active)"
+        leases[lease.process]?.stalledBy = cause
+        // A row from the future would outlast every turn that begins.
+        leases[lease.process]?.stalledAt = min(max(time, lease.since), now)
+        effects.append(.persist)
+    }
+
+    /// A sighting on its way to its event.
+    struct Telling {
+        let verdict: Verdict
+        let by: SightingSource
+        /// Redacted.
+        let text: String
+        let session: String?
+        let key: KeyID?
+        /// The event's place among the effects: it stands before what it leads to.
+        let place: Int
+        /// What tells one witness from another; nil: it confirms nothing.
+        var evidence: String?
+    }
+
+    func event(_ told: Telling, _ why: SightingVerdict, acted: Bool) -> Event {
+        .sighting(
+            id: told.key?.text, session: told.session, cause: told.verdict.cause.rawValue, by: told.by.rawValue,
+            acted: acted, why: why.rawValue, text: told.text)
+    }
+
+    mutating func tell(_ told: Telling, _ why: SightingVerdict, acted: Bool = false) {
+        effects.insert(.emit(event(told, why, acted: acted)), at: told.place)
+    }
+
+    /// Decides what follows from a failure that is new and somebody's.
+    mutating func weigh(_ told: Telling, _ owner: Owner, _ now: Timestamp) {
+        let verdict = told.verdict
+        guard verdict.cause.effect.scope != .nothing else { return tell(told, .notTheKey) }
+        guard pool.holds(owner.key) else { return tell(told, .nobody) }
+        guard pool.isReady(owner.key, at: now) || wouldExtend(told, owner.key, now) else {
+            return tell(told, .cooling)
+        }
+        let limitKey = told.session ?? "(active)"
         if let last = lastEffect[limitKey], now - last < Self.sessionLimit {
-            if let lease { deferred[lease.process] = DeferredSighting(verdict: verdict, due: last + Self.sessionLimit) }
+            if let lease = owner.lease {
+                deferred[lease.process] = DeferredSighting(verdict: verdict, due: last + Self.sessionLimit)
+            }
             effects.append(.persist)
-            return tell(.limit, acted: false)
+            return tell(told, .limit)
         }
         let isLimited = isRotationLimited(now)
-        if act(verdict, on: owner.key, by: lease, now) {
-            tell(isLimited ? .limit : .acted, acted: true)
+        if act(verdict, on: owner.key, by: owner.lease, evidence: told.evidence, now) {
+            lastEffect[limitKey] = now
+            if lastEffect.count > 4096 { lastEffect = lastEffect.filter { now - $0.value < Self.sessionLimit } }
+            tell(told, isLimited ? .limit : .acted, acted: true)
+            planProbe(owner.key, verdict.cause, now)
         } else {
-            tell(.cooling, acted: false)
+            tell(told, .cooling)
         }
     }
 
-    /// A cooling key can still learn that it is worse: a known reset time, or a confirmation.
-    private func wouldExtend(_ verdict: Verdict, _ key: KeyID) -> Bool {
+    /// A cooling key can still learn that it is worse: a known reset time, another cause, or a confirmation.
+    private func wouldExtend(_ told: Telling, _ key: KeyID, _ now: Timestamp) -> Bool {
         guard let memory = pool.records[key]?.memory, memory.disabled == nil else { return false }
+        let verdict = told.verdict
         return verdict.resetAt != nil || verdict.cause.effect.disablesWhenConfirmed
             || memory.cooldown?.cause != verdict.cause
+            || pool.wouldConfirm(PoolSighting(verdict: verdict, lease: told.evidence, time: now), on: key)
     }
 
-    private struct Owner {
+    struct Owner {
         let key: KeyID
         let since: Timestamp
         let lease: Lease?
@@ -199,15 +277,18 @@ extension Controller {
         }
     }
 
+    /// - Parameters:
+    ///   - lease: Whose failure it was; nil where it was no lease's.
+    ///   - evidence: The witness, for the pool.
     /// - Returns: Whether the key's state changed.
-    private mutating func act(_ verdict: Verdict, on key: KeyID, by lease: Lease?, _ now: Timestamp) -> Bool {
+    mutating func act(
+        _ verdict: Verdict, on key: KeyID, by lease: Lease?, evidence: String?, isProbe: Bool = false, _ now: Timestamp
+    ) -> Bool {
         let wasLimited = isRotationLimited(now)
         let former = pool.active
         let changes = pool.report(
-            PoolSighting(verdict: verdict, lease: lease?.process.text, time: now), on: key)
+            PoolSighting(verdict: verdict, lease: evidence, isProbe: isProbe, time: now), on: key)
         guard !changes.isEmpty else { return false }
-        lastEffect[lease?.session ?? "(active)"] = now
-        if lastEffect.count > 4096 { lastEffect = lastEffect.filter { now - $0.value < Self.sessionLimit } }
         // Beyond the limit nobody was moved: that must not put off its end.
         if pool.active != former, !wasLimited {
             rotations.removeAll { now - $0 >= Self.rotationsWindow }
@@ -235,7 +316,9 @@ extension Controller {
         for (process, sighting) in deferred.sorted(by: { $0.key.pid < $1.key.pid }) where sighting.due <= now {
             deferred[process] = nil
             guard let lease = leases[process], lease.isStalled, pool.isReady(lease.key, at: now) else { continue }
-            _ = act(sighting.verdict, on: lease.key, by: lease, now)
+            if act(sighting.verdict, on: lease.key, by: lease, evidence: lease.process.text, now) {
+                lastEffect[lease.session] = now
+            }
         }
     }
 

@@ -40,7 +40,7 @@ extension Controller {
             pid: surroundings.pid,
             startedAt: surroundings.startedAt, generation: generation, townRoot: settings.townRoot,
             isTownInstalled: surroundings.isTownInstalled, isStopped: isStopped,
-            activeKey: pool.active?.text, keys: items,
+            activeKey: pool.active?.text, strategy: pool.strategy.rawValue, keys: items,
             rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents + unmanagedItems,
             watch: surroundings.watch,
             config: config)

@@ -127,7 +127,7 @@ public final class Daemon {
         metrics = Metrics(startedAt: startedAt)
         surroundings = Surroundings(
             version: options.version, bootID: bootID, pid: CurrentProcess.pid, startedAt: startedAt)
-        toolbox = Toolbox(configuration, bin: store.bin, own: options.environment)
+        toolbox = Toolbox(configuration, bin: store.bin, own: options.environment, version: options.version)
         let log = log
         let saved = store.read(store.keys) { log.warning("\($0)") }
         controller = Controller(
@@ -165,6 +165,7 @@ public final class Daemon {
         makeLinks()
         startWatching()
         adoptNotes()
+        findLegacy()
         handle(.started)
         try startServer()
         startRegistration()
@@ -214,6 +215,7 @@ public final class Daemon {
             client?.approve(controller.pool.sorted.map { $0.key.revealApproval() })
         case .launchValuesChanged: writeLaunchValues()
         case .reload(let order): reloader?.perform(order)
+        case .probe(let order): probe(order)
         }
     }
 

@@ -24,7 +24,9 @@ struct Metrics {
         switch event.type {
         case "sighting":
             sightings["cause=\"\(event["cause"]?.string ?? "")\",by=\"\(event["by"]?.string ?? "")\"", default: 0] += 1
-        case "key.activated": if event["reason"]?.string != "start" { rotations += 1 }
+        case "key.activated":
+            // The first one is no change, nor is it one that the next agent gets another key than the last.
+            if !["start", "spread"].contains(event["reason"]?.string ?? "") { rotations += 1 }
         case "config.applied":
             isConfigurationApplied = true
             configurationAppliedAt = time

@@ -3,6 +3,7 @@
 import ControlAPI
 import ControlServer
 import Controller
+import GasTown
 import Glibc
 import JSON
 import LinuxSys
@@ -132,7 +133,28 @@ extension Daemon {
             calls[call.serial] = call
             handle(.reloadRequested(sessions: sessions, ReplyToken(serial: call.serial)))
         case .lease(let request): serve(request, call)
+        case .sighting(let report):
+            // Before anything else: whoever asks is gone in a moment, and its ancestors with it.
+            let ancestors = ancestors(of: call.peer)
+            call.reply(.value(["ok": true]))
+            handle(
+                .hook(
+                    HookSighting(
+                        conversation: report.conversation.flatMap(ConversationID.init), directory: report.directory,
+                        text: report.text, status: report.status, errorType: report.error, ancestors: ancestors)))
         }
+    }
+
+    /// The processes above one, the nearest first.
+    private func ancestors(of pid: Int32) -> [ProcessName] {
+        var found: [ProcessName] = []
+        var next = pid
+        for _ in 0..<64 {
+            guard next > 1, let status = ProcessTable.status(of: next) else { break }
+            found.append(ProcessName(pid: status.identity.pid, startTime: status.identity.startTime))
+            next = status.parent
+        }
+        return found
     }
 
     /// Whether a process was started by one of our agents: `claude -p` in a tool call, which shares its parent's pane.

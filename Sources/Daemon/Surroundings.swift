@@ -3,6 +3,7 @@
 import Configuration
 import Controller
 import FileWatching
+import KeyPool
 import LinuxSys
 import SystemPackage
 import SystemdKit
@@ -34,7 +35,9 @@ extension Settings {
                 isSandboxed: Machine.isSandboxed(agent.sandboxed), bypassesPermissions: agent.bypassesPermissions,
                 environment: agent.environment.map { Launch.Variable(name: $0.name, value: $0.value) }),
             bin: store.bin.string, settingsDirectory: store.agentSettings.string, resumePrompt: agent.resumePrompt,
-            cooldown: configuration.keys.cooldown, isRolling: configuration.reload.isRolling,
+            cooldown: configuration.keys.cooldown,
+            strategy: KeyStrategy(rawValue: configuration.keys.strategy.rawValue) ?? .leastRecentlyUsed,
+            isProbed: configuration.keys.isProbed, isRolling: configuration.reload.isRolling,
             patience: configuration.reload.patience)
     }
 }
@@ -48,8 +51,9 @@ struct Toolbox {
     let tmux: String?
     /// The real client.
     let claude: String?
+    let prober: Prober
 
-    init(_ configuration: Configuration, bin: FilePath, own: ConfigurationEnvironment) {
+    init(_ configuration: Configuration, bin: FilePath, own: ConfigurationEnvironment, version: String) {
         let inherited = (own.variables["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
         folders = configuration.town.path.map(\.string) + inherited
         var variables = own.variables
@@ -65,6 +69,7 @@ struct Toolbox {
         environment = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         gt = Links.find("gt", in: folders)
         tmux = Links.find("tmux", in: folders)
+        prober = Prober(program: Links.find("curl", in: folders), version: version, environment: own.variables)
         claude = configuration.agent.program?.string ?? Self.client(in: folders, bin: bin)
     }
 

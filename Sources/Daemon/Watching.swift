@@ -247,7 +247,7 @@ extension Daemon {
         loadConfiguration()
         if surroundings.bootstrapProblem != nil {
             // What was missing may be there by now.
-            toolbox = Toolbox(configuration, bin: store.bin, own: options.environment)
+            toolbox = Toolbox(configuration, bin: store.bin, own: options.environment, version: options.version)
             startRegistration()
         }
         report(notifier.send([.ready]), of: "READY")
@@ -293,7 +293,7 @@ extension Daemon {
     private func apply(_ new: Configuration, _ path: FilePath) {
         let old = configuration
         configuration = new
-        toolbox = Toolbox(new, bin: store.bin, own: options.environment)
+        toolbox = Toolbox(new, bin: store.bin, own: options.environment, version: options.version)
         surroundings.isRootWithoutSandbox = isRootWithoutSandbox
         reloader?.tmux = toolbox.tmux
         if new.log != old.log { setLogLevel(new.log) }

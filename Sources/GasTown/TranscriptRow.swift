@@ -74,6 +74,8 @@ public struct TranscriptFailure: Sendable, Hashable {
     public let text: String
     /// A request of a subagent: its parent may go on.
     public let isSidechain: Bool
+    /// When the quota is there again, where the answer's headers said so (`quotaLimits.resetsAt`, in seconds).
+    public let resetAt: Timestamp?
 
     init?(_ row: JSONValue, session: ConversationID?, time: Timestamp?) {
         let parts = (row["message"]?["content"]?.array ?? []).compactMap { $0["text"]?.string }
@@ -90,6 +92,7 @@ public struct TranscriptFailure: Sendable, Hashable {
         directory = row["cwd"]?.string
         self.time = time
         isSidechain = row["isSidechain"]?.bool ?? false
+        resetAt = row["quotaLimits"]?["resetsAt"]?.integer.map { Timestamp(secondsSinceEpoch: Int64($0)) }
     }
 
     /// "API Error: 403 …" and "Request rejected (429)", for clients that do not record the status.

@@ -21,6 +21,11 @@ public struct AccountFile: Sendable, Hashable {
     /// Set where the file is in order but has no usable key and something that looks like one was passed over.
     public let remark: String?
 
+    public init(keys: [AccountKey], remark: String? = nil) {
+        self.keys = keys
+        self.remark = remark
+    }
+
     /// The largest file read, in bytes (contract G).
     public static let lengthMax = 64 << 10
 

@@ -61,6 +61,9 @@ public enum Cause: String, Sendable, Hashable, CaseIterable {
         }
     }
 
+    /// Whether what the provider asks to wait counts: a wrong key does not get right by waiting.
+    var heedsRetryAfter: Bool { [.throttled, .concurrency, .quota, .billing].contains(self) }
+
     /// How long a key cools, before the limits that hold for a single sighting.
     ///
     /// - Parameters:
@@ -103,15 +106,25 @@ public struct Verdict: Sendable, Hashable {
     public let resetAt: Timestamp?
     /// The rule that decided, for `keys explain` and tests.
     public let rule: String
+    /// Where the wording that decided is known from; nil where none did.
+    public let source: WordingSource?
 
     public init(
-        cause: Cause, window: QuotaWindow?, retryAfter: Duration? = nil, resetAt: Timestamp? = nil, rule: String
+        cause: Cause, window: QuotaWindow?, retryAfter: Duration? = nil, resetAt: Timestamp? = nil, rule: String,
+        source: WordingSource? = nil
     ) {
         self.cause = cause
         self.window = window
         self.retryAfter = retryAfter
         self.resetAt = resetAt
         self.rule = rule
+        self.source = source
+    }
+
+    /// The same with a reset time that was learned from elsewhere than the text.
+    public func resetting(at instant: Timestamp) -> Verdict {
+        Verdict(
+            cause: cause, window: window, retryAfter: retryAfter, resetAt: instant, rule: rule, source: source)
     }
 
     /// The cause with its window, for people.

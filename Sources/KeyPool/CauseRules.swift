@@ -2,128 +2,113 @@
 
 import Timekeeping
 
-/// The wordings of Kimi Code, the Open Platform and Claude Code, and what they mean.
+/// Takes a failure's words for what they mean; ``CauseTable`` holds them.
 ///
 /// The text decides before the status: Kimi Code sends its quota limits as 403, as it does for a closed account, and
-/// clients wrap codes anew (kimi.com/code/docs error reference; platform.kimi.ai/docs/api/errors). The order matters:
-/// the first rule that fits decides.
+/// clients wrap codes anew (kimi.com/code/docs error reference; platform.kimi.ai/docs/api/errors).
 public enum CauseRules {
-    /// A rule fits if one of its wordings is in the text: all fragments of that wording, in lower case.
-    struct TextRule: Sendable {
-        let name: String
-        let cause: Cause
-        let wordings: [[String]]
-    }
-
-    static let text: [TextRule] = [
-        TextRule(name: "concurrent-limit", cause: .concurrency, wordings: [["reached your concurrent request limit"]]),
-        TextRule(
-            name: "usage-limit", cause: .quota,
-            wordings: [
-                ["reached your", "usage limit"], ["reached kimi", "usage limit"], ["quota will be refreshed"],
-                ["quota will reset"], ["hit your", "limit", "resets"],
-            ]),
-        TextRule(
-            name: "client-gate", cause: .client,
-            wordings: [["only available for coding agents"], ["not logged in"], ["apikeyhelper script is failing"]]),
-        TextRule(
-            name: "balance", cause: .billing,
-            wordings: [
-                ["insufficient balance"], ["exceeded your current", "quota"], ["check your plan and billing"],
-                ["exceeded_current_quota_error"], ["credit balance is too low"], ["spend limit reached"],
-            ]),
-        TextRule(
-            name: "terminated", cause: .terminated,
-            wordings: [["access terminated"], ["suspended"], ["banned"]]),
-        TextRule(name: "membership", cause: .membership, wordings: [["membership benefits"]]),
-        TextRule(
-            name: "overloaded", cause: .overloaded, wordings: [["overloaded"], ["temporarily limiting requests"]]),
-        TextRule(
-            name: "model", cause: .model,
-            wordings: [["do not have access to model"], ["not found the model"], ["model not found"]]),
-        TextRule(
-            name: "throttled", cause: .throttled,
-            wordings: [
-                ["too many requests"], ["max concurrency"], ["max rpm"], ["tpm rate limit"], ["tpd rate limit"],
-                ["rate limit reached"], ["rate_limit_reached_error"],
-            ]),
-        TextRule(
-            name: "invalid-key", cause: .invalid,
-            wordings: [
-                ["api key appears to be invalid"], ["invalid authentication"], ["incorrect api key"],
-                ["invalid api key"], ["unauthenticated"],
-            ]),
-    ]
-
-    /// Used when no wording fits. `access_terminated_error` is not here: it also comes with quota, concurrency and the
-    /// client gate, so alone it says nothing.
-    static let types: [String: Cause] = [
-        "engine_overloaded_error": .overloaded, "overloaded_error": .overloaded, "api_error": .overloaded,
-        "exceeded_current_quota_error": .billing, "billing_error": .billing,
-        "rate_limit_reached_error": .throttled, "rate_limit_error": .throttled,
-        "invalid_authentication_error": .invalid, "incorrect_api_key_error": .invalid,
-        "authentication_error": .invalid,
-        "resource_not_found_error": .model, "not_found_error": .model,
-    ]
+    /// No more of a text is looked at, in bytes.
+    static let lengthMax = 4096
 
     /// - Parameters:
     ///   - text: What the provider said, without the client's own heading.
     ///   - status: The HTTP status; nil or 0 where there was no answer.
     ///   - errorType: The provider's `error.type`.
-    public static func classify(text: String, status: Int?, errorType: String? = nil) -> Verdict {
-        let lower = String(decoding: text.utf8.prefix(4096), as: UTF8.self).lowercased()
-        for rule in self.text where rule.wordings.contains(where: { $0.allSatisfy(lower.contains) }) {
-            return verdict(rule.cause, lower, rule: rule.name)
-        }
-        if let errorType, let cause = types[errorType] { return verdict(cause, lower, rule: "type \(errorType)") }
-        let cause: Cause =
-            switch status ?? 0 {
-            case 401: .invalid
-            case 402: .membership
-            case 403: .unknown
-            case 404: .model
-            case 429: .throttled
-            case 400..<500: .request
-            default: .overloaded
+    ///   - now: For what the text says relative to it ("resets in 3 hours"); nil leaves that out.
+    public static func classify(
+        text: String, status: Int?, errorType: String? = nil, at now: Timestamp? = nil
+    ) -> Verdict {
+        let lower = String(decoding: text.utf8.prefix(lengthMax), as: UTF8.self).lowercased()
+        for rule in CauseTable.rules {
+            guard let wording = rule.wordings.first(where: { $0.fragments.allSatisfy(lower.contains) }) else {
+                continue
             }
-        return verdict(cause, lower, rule: "status \(status ?? 0)")
+            return verdict(rule.cause, lower, now, rule: rule.name, source: wording.source)
+        }
+        if let errorType, let (cause, source) = CauseTable.types[errorType] {
+            return verdict(cause, lower, now, rule: "type \(errorType)", source: source)
+        }
+        return verdict(CauseTable.cause(ofStatus: status ?? 0), lower, now, rule: "status \(status ?? 0)", source: nil)
     }
 
-    private static func verdict(_ cause: Cause, _ lower: String, rule: String) -> Verdict {
+    private static func verdict(
+        _ cause: Cause, _ lower: String, _ now: Timestamp?, rule: String, source: WordingSource?
+    ) -> Verdict {
         Verdict(
-            cause: cause, window: cause == .quota ? window(lower) : nil, retryAfter: seconds(in: lower),
-            resetAt: resetTime(in: lower), rule: rule)
+            cause: cause, window: cause == .quota ? window(lower) : nil, retryAfter: WaitText.retryAfter(in: lower),
+            resetAt: WaitText.resetTime(in: lower, at: now), rule: rule, source: source)
     }
 
-    /// Monthly before weekly: "monthly usage limit for this billing cycle" is the monthly pool.
     private static func window(_ lower: String) -> QuotaWindow {
-        if lower.contains("monthly") { return .month }
-        if lower.contains("5-hour") || lower.contains("this period") { return .fiveHours }
-        if lower.contains("weekly") || lower.contains("7-day") || lower.contains("billing cycle") { return .week }
-        return .fiveHours
+        CauseTable.windows.first { $0.words.contains(where: lower.contains) }?.window ?? .fiveHours
     }
+}
 
-    /// "try again after 7 seconds", "retry after 7s", "try again in 7 seconds".
-    private static func seconds(in lower: String) -> Duration? {
+/// Reads how long a text asks to wait, and until when.
+enum WaitText {
+    /// "try again after 7 seconds", "retry after 7s", "try again in 2 minutes", "retry-after: 90".
+    ///
+    /// - Parameter lower: In lower case.
+    static func retryAfter(in lower: String) -> Duration? {
         for lead in ["try again after ", "retry after ", "try again in ", "retry-after: "] {
             guard let start = lower.firstRange(of: lead)?.upperBound else { continue }
-            let digits = lower[start...].prefix { $0.isASCII && $0.isNumber }
-            guard !digits.isEmpty, digits.count <= 9, let value = Int64(digits) else { continue }
-            let unit = lower[start...].dropFirst(digits.count).drop { $0 == " " }
-            guard lead == "retry-after: " || unit.hasPrefix("s") else { continue }
-            return .seconds(value)
+            // The header's unit goes without saying (RFC 9110, section 10.2.3).
+            if let wait = duration(lower[start...], bareUnit: lead == "retry-after: " ? 1 : nil) { return wait }
         }
         return nil
     }
 
-    /// "reset at 2026-08-30T05:00:00Z": the first instant behind the word.
-    private static func resetTime(in lower: String) -> Timestamp? {
+    /// "reset at 2026-08-30T05:00:00Z": the first instant behind the word; "resets in 2h 13m" and "refreshed in 3
+    /// hours" count from now.
+    static func resetTime(in lower: String, at now: Timestamp?) -> Timestamp? {
         guard let start = lower.firstRange(of: "reset")?.upperBound ?? lower.firstRange(of: "refreshed")?.upperBound
         else { return nil }
-        for word in lower[start...].prefix(200).split(whereSeparator: { " ,;()\"".contains($0) }) {
+        let rest = lower[start...].prefix(200)
+        for word in rest.split(whereSeparator: { " ,;()\"".contains($0) }) {
             let trimmed = word.hasSuffix(".") ? word.dropLast() : word
             if let instant = Timestamp(rfc3339: trimmed.uppercased()) { return instant }
         }
+        guard let now else { return nil }
+        for lead in ["s in ", " in "] where rest.hasPrefix(lead) {
+            return duration(rest.dropFirst(lead.count), bareUnit: nil).map { now + $0 }
+        }
         return nil
+    }
+
+    /// One or more numbers with their units: `7 seconds`, `2h 13m`, `1 day and 3 hours`.
+    ///
+    /// - Parameter bareUnit: The seconds that a number without a unit counts; nil: it is none.
+    private static func duration(_ text: Substring, bareUnit: Int64?) -> Duration? {
+        var rest = text
+        var total: Int64?
+        while let (value, unit) = part(&rest, bareUnit: bareUnit) {
+            let (product, overflow) = value.multipliedReportingOverflow(by: unit)
+            guard !overflow, product <= Self.secondsMax else { return nil }
+            total = (total ?? 0) + product
+            rest = rest.drop { $0 == " " || $0 == "," }
+            if rest.hasPrefix("and ") { rest = rest.dropFirst(4) }
+        }
+        return total.map { .seconds($0) }
+    }
+
+    /// More than thirty years is no wait.
+    private static let secondsMax: Int64 = 999_999_999
+    private static let units: [(names: Set<String>, seconds: Int64)] = [
+        (["s", "sec", "secs", "second", "seconds"], 1), (["m", "min", "mins", "minute", "minutes"], 60),
+        (["h", "hr", "hrs", "hour", "hours"], 3600), (["d", "day", "days"], 86400),
+    ]
+
+    private static func part(_ rest: inout Substring, bareUnit: Int64?) -> (value: Int64, unit: Int64)? {
+        let digits = rest.prefix { $0.isASCII && $0.isNumber }
+        guard !digits.isEmpty, digits.count <= 9, let value = Int64(digits) else { return nil }
+        let behind = rest.dropFirst(digits.count).drop { $0 == " " }
+        let word = behind.prefix { $0.isLetter }
+        if let unit = units.first(where: { $0.names.contains(String(word)) })?.seconds {
+            rest = behind.dropFirst(word.count)
+            return (value, unit)
+        }
+        guard let bareUnit else { return nil }
+        rest = rest.dropFirst(digits.count)
+        return (value, bareUnit)
     }
 }

@@ -11,6 +11,10 @@ public struct KeyMemory: Sendable, Hashable {
         /// nil where it was no lease's.
         public let lease: String?
         public let time: Timestamp
+
+        /// Stands for our own question to the provider; no process is called so.
+        static let probe = "probe"
+        var isProbe: Bool { lease == Self.probe }
     }
     public struct Disabled: Sendable, Hashable {
         public let cause: Cause
@@ -25,6 +29,10 @@ public struct KeyMemory: Sendable, Hashable {
     var retired: Timestamp?
     public internal(set) var cooldown: Cooldown?
     public internal(set) var disabled: Disabled?
+    /// Which of the subscription's windows the cooldown is for.
+    public internal(set) var window: QuotaWindow?
+    /// Whose key it is, where the provider said so: a digest of the user's id.
+    var owner: String?
     /// How long a sighting counts.
     static let evidenceMax = Duration.seconds(86400)
 
@@ -76,7 +84,8 @@ extension KeyMemory {
     var json: JSONValue {
         func time(_ instant: Timestamp?) -> JSONValue { .optional(instant?.rfc3339) }
         return [
-            "last_used": time(lastUsed), "retired": time(retired),
+            "last_used": time(lastUsed), "retired": time(retired), "owner": .optional(owner),
+            "window": .optional(window?.rawValue),
             "cooldown": cooldown.map {
                 ["cause": .string($0.cause.rawValue), "since": time($0.since), "until": time($0.until)]
             } ?? .null,
@@ -102,6 +111,8 @@ extension KeyMemory {
         func cause(_ value: JSONValue?) -> Cause? { value?["cause"]?.string.flatMap(Cause.init(rawValue:)) }
         lastUsed = time(json["last_used"])
         retired = time(json["retired"])
+        owner = json["owner"]?.string
+        window = json["window"]?.string.flatMap(QuotaWindow.init(rawValue:))
         if let value = json["cooldown"], let cause = cause(value), let since = time(value["since"]),
             let until = time(value["until"])
         {

@@ -17,11 +17,14 @@ public struct PoolSighting: Sendable {
     /// What tells one lease from another: two of them are needed to confirm. nil where it is no lease's, which
     /// confirms nothing: one agent could write its own row and another where no agent lives.
     public let lease: String?
+    /// We have asked the provider ourselves: that is no agent's word.
+    public let isProbe: Bool
     public let time: Timestamp
 
-    public init(verdict: Verdict, lease: String?, time: Timestamp) {
+    public init(verdict: Verdict, lease: String?, isProbe: Bool = false, time: Timestamp) {
         self.verdict = verdict
-        self.lease = lease
+        self.lease = isProbe ? KeyMemory.Evidence.probe : lease
+        self.isProbe = isProbe
         self.time = time
     }
 }
@@ -36,6 +39,16 @@ public enum PoolChange: Sendable, Hashable {
     case activated(KeyID, account: String, reason: String)
     /// No key is ready; the first one will be then (nil: all are disabled, or there is none).
     case exhausted(until: Timestamp?)
+    /// A predecessor's state was taken in; it knew so many of the keys.
+    case imported(path: String, count: Int)
+}
+
+/// How the next key is chosen (`keys.strategy`).
+public enum KeyStrategy: String, Sendable {
+    /// One active key until it cools, goes or is rotated; then the ready key used longest ago.
+    case leastRecentlyUsed = "lru"
+    /// Each lease takes the ready key with the fewest living leases: Kimi limits concurrent requests per account.
+    case spread
 }
 
 /// The keys, what is wrong with each, and which one the next agent gets.
@@ -79,13 +92,19 @@ public struct KeyPool: Sendable {
     var accounts: [String: Account] = [:]
     /// What is known of keys that are in no file now; they may come back.
     var remembered: [KeyID: KeyMemory] = [:]
+    /// What predecessors knew, until the pool opens.
+    var legacy: [LegacyState] = []
     /// No key is ready, and that was told.
     public internal(set) var isExhausted = false
     /// Nothing is chosen before all files have been read once, or the first file read would always win.
     private var isOpen = false
     public var cooldown: Duration
+    public var strategy: KeyStrategy
 
-    public init(cooldown: Duration) { self.cooldown = cooldown }
+    public init(cooldown: Duration, strategy: KeyStrategy = .leastRecentlyUsed) {
+        self.cooldown = cooldown
+        self.strategy = strategy
+    }
 
     // MARK: - Questions
 
@@ -114,6 +133,7 @@ public struct KeyPool: Sendable {
         isOpen = true
         var changes = rebuild(at: now, reason: "start")
         for name in accounts.keys.sorted() { changes += enable(name) }
+        changes += takeLegacy(at: now)
         for (id, record) in records {
             // Written while the clock was wrong: nothing rests longer than a subscription's longest window.
             guard let until = record.memory.cooldown?.until, until - now > Self.resetMax else { continue }
@@ -228,15 +248,9 @@ public struct KeyPool: Sendable {
         let verdict = sighting.verdict
         let effect = verdict.cause.effect
         guard effect.scope != .nothing, record.memory.disabled == nil else { return [] }
-        let earlier = record.memory.evidence.filter {
-            $0.cause == verdict.cause && sighting.time - $0.time <= KeyMemory.evidenceMax
-        }
+        let earlier = earlier(sighting, on: id)
         let repeats = earlier.count
-        let isConfirmed =
-            sighting.lease != nil
-            && earlier.contains {
-                $0.lease != nil && $0.lease != sighting.lease && sighting.time - $0.time >= Self.confirmationMin
-            }
+        let isConfirmed = isConfirmed(sighting, by: earlier)
         records[id]?.memory.note(
             KeyMemory.Evidence(cause: verdict.cause, lease: sighting.lease, time: sighting.time))
         let reason = "\(verdict.detail) (\(verdict.rule))"
@@ -251,8 +265,7 @@ public struct KeyPool: Sendable {
         }
         let until = end(of: verdict, repeats: repeats, isConfirmed: isConfirmed, at: sighting.time)
         var changes: [PoolChange] = []
-        for other in sorted
-        where other.id == id || (effect.scope == .account && !Set(other.accounts).isDisjoint(with: record.accounts)) {
+        for other in sorted where other.id == id || (effect.scope == .account && shareQuota(other, record)) {
             guard other.memory.disabled == nil else { continue }
             // A cooldown is never shortened by what is seen later.
             // Nor is it drawn out by the same words said again.
@@ -263,18 +276,53 @@ public struct KeyPool: Sendable {
                 continue
             }
             records[other.id]?.memory.cooldown = Cooldown(cause: verdict.cause, since: sighting.time, until: until)
+            records[other.id]?.memory.window = verdict.window
             changes.append(
                 .cooled(other.id, account: other.account, cause: verdict.cause, until: until, reason: reason))
         }
         return changes + settle(at: sighting.time, reason: verdict.cause.rawValue)
     }
 
+    /// Whether a sighting would confirm what is known of a key already.
+    public func wouldConfirm(_ sighting: PoolSighting, on id: KeyID) -> Bool {
+        isConfirmed(sighting, by: earlier(sighting, on: id))
+    }
+
+    /// What was seen of the same cause within the last day.
+    private func earlier(_ sighting: PoolSighting, on id: KeyID) -> [KeyMemory.Evidence] {
+        (records[id]?.memory.evidence ?? []).filter {
+            $0.cause == sighting.verdict.cause && sighting.time - $0.time <= KeyMemory.evidenceMax
+        }
+    }
+
+    /// Two leases a minute apart confirm each other (agents can be wrong, and write these files); so does our own
+    /// question to the provider with whatever was seen before or after it.
+    private func isConfirmed(_ sighting: PoolSighting, by earlier: [KeyMemory.Evidence]) -> Bool {
+        if sighting.isProbe { return !earlier.isEmpty }
+        guard let lease = sighting.lease else { return false }
+        return earlier.contains {
+            $0.isProbe
+                || ($0.lease != nil && $0.lease != lease && sighting.time - $0.time >= Self.confirmationMin)
+        }
+    }
+
+    /// Keys of one account, or of one user in two of them, use up the same quota.
+    private func shareQuota(_ a: Record, _ b: Record) -> Bool {
+        !Set(a.accounts).isDisjoint(with: b.accounts) || (a.memory.owner != nil && a.memory.owner == b.memory.owner)
+    }
+
+    /// Notes whose key it is, as its provider says.
+    public mutating func note(owner: String, of id: KeyID) { records[id]?.memory.owner = owner }
+
+    /// Forgets what was seen of a cause: it has proved wrong.
+    public mutating func forgetEvidence(of cause: Cause, on id: KeyID) {
+        records[id]?.memory.evidence.removeAll { $0.cause == cause }
+    }
+
     private func end(of verdict: Verdict, repeats: Int, isConfirmed: Bool, at now: Timestamp) -> Timestamp {
         if let reset = verdict.resetAt, reset > now, reset - now <= Self.resetMax { return reset }
         var length = verdict.cause.cooldown(window: verdict.window, repeats: repeats, configured: cooldown)
-        if verdict.cause == .throttled || verdict.cause == .concurrency, let asked = verdict.retryAfter {
-            length = max(.seconds(1), asked)
-        }
+        if verdict.cause.heedsRetryAfter, let asked = verdict.retryAfter { length = max(.seconds(1), asked) }
         return now + min(length, isConfirmed ? Self.resetMax : Self.unconfirmedMax)
     }
 
@@ -338,6 +386,30 @@ public struct KeyPool: Sendable {
         records[id]?.memory.evidence = []
         return [.recovered(id, account: record.account, reason: "enabled by hand")]
             + settle(at: now, reason: "enabled by hand")
+    }
+
+    /// The key that the next lease gets.
+    ///
+    /// - Parameters:
+    ///   - leases: How many living leases each key has.
+    ///   - avoided: Not this one, if there is another: the lease was moved away from it by hand.
+    public func recordForLease(_ leases: [KeyID: Int], avoiding avoided: KeyID? = nil, at now: Timestamp) -> Record? {
+        guard strategy == .spread else { return activeRecord }
+        let ready = records.values.filter { $0.isReady(at: now) }
+        return ready.min { rank($0, leases, avoided) < rank($1, leases, avoided) } ?? activeRecord
+    }
+
+    private func rank(
+        _ record: Record, _ leases: [KeyID: Int], _ avoided: KeyID?
+    ) -> (Int, Int, Timestamp, String, String) {
+        (record.id == avoided ? 1 : 0, leases[record.id] ?? 0, record.memory.order, record.account, record.id.text)
+    }
+
+    /// Makes the key active that the next lease would get; only with ``KeyStrategy/spread`` is it another one.
+    public mutating func follow(_ leases: [KeyID: Int], at now: Timestamp) -> [PoolChange] {
+        guard strategy == .spread, isOpen, !isExhausted, let next = recordForLease(leases, at: now)?.id, next != active
+        else { return [] }
+        return activate(next, reason: KeyStrategy.spread.rawValue)
     }
 
     /// Notes that an agent was started with the key.

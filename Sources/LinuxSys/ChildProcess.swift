@@ -39,6 +39,7 @@ public final class Command {
     private let identity: ProcessIdentity
     private let outputMax: Int
     private var pipes: [Pipe] = []
+    private var input: Input?
     private var watch: EventLoop.Watch?
     private var timer: EventLoop.Timer?
     private var timedOut = false
@@ -56,25 +57,46 @@ public final class Command {
         init(_ descriptor: consuming Descriptor) { self.descriptor = descriptor }
     }
 
+    /// What the command reads on its standard input, and how much of it is in the pipe.
+    private final class Input {
+        let bytes: [UInt8]
+        var written = 0
+        /// Closed when this goes.
+        let descriptor: Descriptor
+        var watch: EventLoop.Watch?
+        init(_ bytes: [UInt8], owning raw: Int32) {
+            self.bytes = bytes
+            descriptor = Descriptor(owning: raw)
+        }
+    }
+
     /// Starts a command.
     ///
     /// - Parameters:
     ///   - arguments: The first is the program's absolute path, and what it is called with.
+    ///   - input: What it reads on its standard input, then the end; nil: the input is empty. Secrets go here, never
+    ///     into arguments or environment.
     ///   - environment: All of it, as `NAME=value`.
     ///   - directory: Where it runs.
     ///   - timeout: Then it and its descendants are ended, TERM first, KILL after 5 s.
     ///   - completion: Called once on the loop's thread.
     public static func run(
-        _ arguments: [String], environment: [String], directory: FilePath? = nil, timeout: Duration,
-        outputMax: Int = 1 << 20, on loop: EventLoop, completion: @escaping (CommandResult) -> Void
+        _ arguments: [String], input: [UInt8]? = nil, environment: [String], directory: FilePath? = nil,
+        timeout: Duration, outputMax: Int = 1 << 20, on loop: EventLoop,
+        completion: @escaping (CommandResult) -> Void
     ) throws(SystemError) {
         let command = try Command(
-            arguments, environment: environment, directory: directory, outputMax: outputMax, loop: loop)
+            arguments, input: input, environment: environment, directory: directory, outputMax: outputMax, loop: loop)
         command.completion = completion
         do throws(SystemError) {
             // The closures below keep the command alive until it is done.
             for pipe in command.pipes {
                 pipe.watch = try loop.watch(pipe.descriptor.raw, for: .reading) { command.drain(pipe) }
+            }
+            command.feed()
+            if let input = command.input {
+                // A pipe may hold less than all of it (pipe(7)).
+                input.watch = try loop.watch(input.descriptor.raw, for: .writing) { command.feed() }
             }
             command.watch = try loop.watch(command.pidfd.raw, for: .reading) { command.reap() }
         } catch {
@@ -90,7 +112,8 @@ public final class Command {
     }
 
     private init(
-        _ arguments: [String], environment: [String], directory: FilePath?, outputMax: Int, loop: EventLoop
+        _ arguments: [String], input: [UInt8]?, environment: [String], directory: FilePath?, outputMax: Int,
+        loop: EventLoop
     ) throws(SystemError) {
         self.loop = loop
         self.outputMax = outputMax
@@ -100,17 +123,23 @@ public final class Command {
         (reading, writing) = try Self.pipe()
         let errRead = Descriptor(owning: reading)
         let errWrite = Descriptor(owning: writing)
-        let null = try Syscalls.open("/dev/null", flags: O_RDONLY)
+        if let input {
+            (reading, writing) = try Self.pipe(isReadingBlocked: true)
+            self.input = Input(input, owning: writing)
+        } else {
+            reading = try Syscalls.open("/dev/null", flags: O_RDONLY).release()
+        }
+        let standardInput = Descriptor(owning: reading)
         var pid: Int32 = 0
         let path = arguments.first ?? ""
         let code = withCStrings(arguments) { argv in
             withCStrings(environment) { envp in
                 if let directory {
                     directory.withPlatformString {
-                        gcl_spawn(&pid, path, argv, envp, $0, null.raw, outWrite.raw, errWrite.raw)
+                        gcl_spawn(&pid, path, argv, envp, $0, standardInput.raw, outWrite.raw, errWrite.raw)
                     }
                 } else {
-                    gcl_spawn(&pid, path, argv, envp, nil, null.raw, outWrite.raw, errWrite.raw)
+                    gcl_spawn(&pid, path, argv, envp, nil, standardInput.raw, outWrite.raw, errWrite.raw)
                 }
             }
         }
@@ -131,12 +160,35 @@ public final class Command {
         pipes = [Pipe(outRead), Pipe(errRead)]
     }
 
-    private static func pipe() throws(SystemError) -> (reading: Int32, writing: Int32) {
+    /// - Parameter isReadingBlocked: Whose end never blocks is ours: false the one that is read, true the other one.
+    private static func pipe(
+        isReadingBlocked: Bool = false
+    ) throws(SystemError) -> (reading: Int32, writing: Int32) {
         var ends: [Int32] = [0, 0]
         _ = try Syscalls.check("pipe2") { gcl_pipe2(&ends, O_CLOEXEC) }
-        let flags = fcntl(ends[0], F_GETFL)
-        _ = fcntl(ends[0], F_SETFL, flags | O_NONBLOCK)
+        let ours = ends[isReadingBlocked ? 1 : 0]
+        let flags = fcntl(ours, F_GETFL)
+        _ = fcntl(ours, F_SETFL, flags | O_NONBLOCK)
         return (ends[0], ends[1])
+    }
+
+    /// Writes what the pipe takes; at the end, or when nobody reads any more, the pipe is closed.
+    private func feed() {
+        guard let input else { return }
+        let raw = input.descriptor.raw
+        while input.written < input.bytes.count {
+            let count = input.bytes.withUnsafeBytes { bytes -> Int? in
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[input.written...])
+                // EPIPE: it has closed its input, or ended; what it made of that is in its status.
+                do throws(SystemError) { return try Syscalls.write(raw, rest) } catch { return 0 }
+            }
+            guard let count else { return }
+            if count == 0 { break }
+            input.written += count
+        }
+        if let watch = input.watch { loop.cancel(watch) }
+        input.watch = nil
+        self.input = nil
     }
 
     /// Ends a child that has just begun and that nobody would ever learn the end of.
@@ -172,6 +224,8 @@ public final class Command {
             if let watch = pipe.watch { loop.cancel(watch) }
             pipe.watch = nil
         }
+        if let watch = input?.watch { loop.cancel(watch) }
+        input = nil
         if let watch { loop.cancel(watch) }
         watch = nil
         if let timer { loop.cancel(timer) }

@@ -19,7 +19,6 @@ import Testing
         // Not yet built
         ("[services]\nmanage = []", "2:1: services.manage is not yet supported"),
         ("[agent]\n  hooks = false", "2:3: agent.hooks is not yet supported"),
-        ("[keys]\nstrategy = \"spread\"", "2:12: keys.strategy: \"spread\" is not yet supported"),
         ("[[watch.logs]]\nfiles = \"x\"", "1:9: watch.logs is not yet supported"),
         ("[[alerts]]\non = []", "1:3: alerts is not yet supported"),
         ("[town]\nrigs = [{ name = \"p\", url = \"/p\" }]", "2:1: town.rigs is not yet supported"),
@@ -35,7 +34,7 @@ import Testing
         // Values
         ("[keys]\ncooldown = \"5 minutes\"", "2:12: keys.cooldown: \"5 minutes\" is no duration (500ms, 30s, 5m, 6h)"),
         ("[keys]\ncooldown = \"0s\"", "2:12: keys.cooldown: must be more than zero"),
-        ("[keys]\nstrategy = \"random\"", "2:12: keys.strategy: \"random\" is not \"lru\""),
+        ("[keys]\nstrategy = \"random\"", "2:12: keys.strategy: \"random\" is none of lru, spread"),
         (
             "[agent]\nsandboxed = \"yess\"",
             "2:13: agent.sandboxed: \"yess\" is none of auto, yes, no (did you mean \"yes\"?)"

@@ -29,6 +29,7 @@ import Testing
         case .events: .lines(["{\"seq\":1,\"type\":\"a\"}"], lastSeq: 1)
         case .metrics: .text("x 1\n", type: "text/plain")
         case .health: nil
+        case .sighting(let report): .value(["session": .optional(report.conversation)])
         case .key(let command, let key): .value(["command": .string(command), "key": .optional(key)])
         case .agentsReload(let sessions):
             .value(["sessions": sessions.map { .array($0.map(JSONValue.string)) } ?? .null])
@@ -46,6 +47,11 @@ import Testing
                 ("GET", "/v1/keys/0123456789ab/disable", "", 405, "method_not_allowed"),
                 ("POST", "/v1/keys/0123456789ab/eat", "", 404, "not_found"),
                 ("POST", "/v1/services/dolt/restart", "", 404, "not_found"),
+                ("POST", "/v1/sightings", #"{"session_id":"x","error":"rate_limit"}"#, 200, nil),
+                ("POST", "/v1/sightings", #"{"session_id":"x"}"#, 400, "bad_request"),
+                ("POST", "/v1/sightings", #"{"hook_event_name":"Stop","error":"x"}"#, 400, "bad_request"),
+                ("POST", "/v1/sightings", "[", 400, "bad_request"), ("POST", "/v1/sightings", "7", 400, "bad_request"),
+                ("GET", "/v1/sightings", "", 405, "method_not_allowed"),
                 ("POST", "/v1/agents/reload", #"{"all":true}"#, 200, nil),
                 ("POST", "/v1/agents/reload", #"{"sessions":["a"]}"#, 200, nil),
                 ("POST", "/v1/agents/reload", #"{"sessions":[1]}"#, 400, "bad_request"),

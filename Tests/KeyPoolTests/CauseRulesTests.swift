@@ -205,13 +205,15 @@ struct Wording: Sendable, CustomTestStringConvertible {
     @Test(arguments: [
         ("please try again after 7 seconds", 7), ("Retry after 12s", 12), ("try again in 3 seconds.", 3),
         ("max RPM: 3, please try again after 1152 seconds", 1152), ("retry-after: 90", 90),
+        ("try again in 2 minutes", 120), ("Try again in 1h 5m.", 3900), ("try again after 1 day and 3 hours", 97200),
     ])
     func aWaitInTheTextIsRead(_ text: String, _ seconds: Int) {
         #expect(CauseRules.classify(text: text, status: 429).retryAfter == .seconds(seconds))
     }
 
     @Test(arguments: [
-        "try again later", "try again after lunch", "try again in 2 minutes", "try again after 99999999999999 seconds",
+        "try again later", "try again after lunch", "try again in 2 fortnights",
+        "try again after 99999999999999 seconds",
         "try again after ٣ seconds", "try again after", "",
     ])
     func whatIsNoWaitIsNone(_ text: String) {
