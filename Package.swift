@@ -59,7 +59,8 @@ let package = Package(
         + module("LogFollowing", ["LinuxSys", "JSON", system])
         // What decides: pure
         + module("KeyPool", ["JSON", "Secrets", "Timekeeping", "TOML"])
-        + module("GasTown", ["JSON", "LinuxSys", "Secrets", "Timekeeping", system], resources: [.copy("Rows")])
+        + module(
+            "GasTown", ["JSON", "LinuxSys", "Secrets", "TOML", "Timekeeping", system], resources: [.copy("Rows")])
         + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system])
         + module("Configuration", ["ControlAPI", "TOML", "LinuxSys", "Timekeeping", system])
         + module("Supervision", ["JSON", "Timekeeping"])

@@ -139,7 +139,36 @@ extension Event {
     }
 
     /// `town.estop` and `town.thaw`.
-    public static func town(_ what: String) -> Event { Event("town.\(what)", []) }
+    ///
+    /// - Parameters:
+    ///   - rig: nil: the whole town.
+    ///   - trigger: Who stopped it, as gt's file says; nil when it ends.
+    public static func town(
+        _ what: String, rig: String? = nil, trigger: String? = nil, reason: String? = nil
+    ) -> Event {
+        Event(
+            "town.\(what)",
+            [("rig", .optional(rig)), ("trigger", .optional(trigger)), ("reason", .optional(reason))])
+    }
+    /// `town.session_death` and `town.mass_death`.
+    ///
+    /// - Parameters:
+    ///   - at: gt's time of it.
+    ///   - payload: What gt says of it, as text.
+    public static func townDeath(_ what: String, at: String?, actor: String, payload: String) -> Event {
+        Event("town.\(what)", [("at", .optional(at)), ("actor", .string(actor)), ("detail", .string(payload))])
+    }
+    /// gt's daemon has given up an agent.
+    public static func crashLoop(agent: String) -> Event {
+        Event(
+            "town.crash_loop",
+            [
+                ("agent", .string(agent)),
+                ("detail", .string("gt restarts it no more (gt daemon clear-backoff \(agent) makes it try again)")),
+            ])
+    }
+    /// A file of the town that changes nothing here.
+    public static func townChanged(path: String) -> Event { Event("town.changed", [("path", .string(path))]) }
 
     /// `watch.overflow`, `watch.degraded` and `watch.recovered`.
     public static func watch(_ what: String, path: String?, detail: String) -> Event {

@@ -280,5 +280,11 @@ public enum EventCatalog {
             text: """
                 gt does not start this agent any more until `gt daemon clear-backoff`.
                 """),
+        Entry(
+            type: "town.changed", id: "6ea0f216446443e8b295e95dbbe79507",
+            subject: "A file of the town has changed",
+            text: """
+                @GASCLAWD_PATH@ was written. Nothing follows from it here.
+                """),
     ]
 }

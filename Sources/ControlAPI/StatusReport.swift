@@ -46,7 +46,8 @@ public struct StatusReport: Sendable, Equatable {
         public var session: String
         public var role: String
         public var rig: String?
-        public var pid: Int32
+        /// nil: it is not running.
+        public var pid: Int32?
         public var isRunning: Bool
         public var key: String?
         public var since: Timestamp
@@ -54,10 +55,12 @@ public struct StatusReport: Sendable, Equatable {
         public var isBusy: Bool?
         public var isUnmanaged: Bool
         public var pendingReload: String?
+        /// Why it is unmanaged, not running, or not reloaded now.
+        public var detail: String?
 
         public init(
-            session: String, role: String, rig: String?, pid: Int32, isRunning: Bool, key: String?, since: Timestamp,
-            isStalled: Bool, isBusy: Bool?, isUnmanaged: Bool, pendingReload: String?
+            session: String, role: String, rig: String?, pid: Int32?, isRunning: Bool, key: String?, since: Timestamp,
+            isStalled: Bool, isBusy: Bool?, isUnmanaged: Bool, pendingReload: String?, detail: String? = nil
         ) {
             self.session = session
             self.role = role
@@ -70,6 +73,7 @@ public struct StatusReport: Sendable, Equatable {
             self.isBusy = isBusy
             self.isUnmanaged = isUnmanaged
             self.pendingReload = pendingReload
+            self.detail = detail
         }
     }
 
@@ -106,6 +110,10 @@ public struct StatusReport: Sendable, Equatable {
     public var townRoot: String
     public var isTownInstalled: Bool
     public var isStopped: Bool
+    /// Why agents are not started anew: texts.
+    public var holds: [String] = []
+    /// Files of the town that cannot be used; what they said before is in force.
+    public var rejectedTownFiles: [Rejected] = []
     public var activeKey: String?
     /// `keys.strategy`.
     public var strategy: String
@@ -169,6 +177,9 @@ public struct StatusReport: Sendable, Equatable {
             "generation": JSONValue(generation),
             "town": [
                 "root": .string(townRoot), "installed": .bool(isTownInstalled), "estop": .bool(isStopped),
+                "holds": .array(holds.map(JSONValue.string)),
+                "rejected": .array(
+                    rejectedTownFiles.map { ["path": .string($0.path), "error": .string($0.error)] }),
             ],
             "keys": [
                 "total": JSONValue(keys.count),
@@ -205,9 +216,10 @@ public struct StatusReport: Sendable, Equatable {
     private static func json(_ agent: AgentItem) -> JSONValue {
         [
             "session": .string(agent.session), "role": .string(agent.role), "rig": .optional(agent.rig),
-            "pid": JSONValue(agent.pid), "running": .bool(agent.isRunning), "key": .optional(agent.key),
+            "pid": .optional(agent.pid.map(Int.init)), "running": .bool(agent.isRunning), "key": .optional(agent.key),
             "since": .string(agent.since.rfc3339), "stalled": .bool(agent.isStalled), "busy": .optional(agent.isBusy),
             "unmanaged": .bool(agent.isUnmanaged), "pending_reload": .optional(agent.pendingReload),
+            "detail": .optional(agent.detail),
         ]
     }
 }

@@ -29,8 +29,13 @@ public struct Controller: Sendable {
     private var handledUpTo = Timestamp(microseconds: .min)
     /// What predecessors knew has been taken in, or looked for in vain.
     public private(set) var hasImported = false
-    /// The town's emergency stop: nobody is started anew until it is gone.
-    public internal(set) var isStopped = false
+    /// What the town's files say of agents.
+    public internal(set) var town = TownConfiguration()
+    /// Files of the town that cannot be used.
+    var rejectedTown: [TownFile: StatusReport.Rejected] = [:]
+    public internal(set) var holds: Set<TownHold> = []
+    /// Agents that gt has given up.
+    var crashLoops: Set<String> = []
     var isEnding = false
     /// The town's root with links followed, where it exists.
     var canonicalRoot: String?
@@ -50,6 +55,12 @@ public struct Controller: Sendable {
     var tickets: [PanePlace: ResumeTicket] = [:]
     var reload: RunningReload?
     var revivals: [PanePlace: Revival] = [:]
+    /// Sessions that gt was to bring back and did not.
+    var returns: [String: Return] = [:]
+    /// Conversations of agents that gt brings back, by session: their panes are new.
+    var sessionTickets: [String: ResumeTicket] = [:]
+    var deaths: [PanePlace: Deaths] = [:]
+    var numbers: SeededNumbers
     var nextReloadID: UInt64 = 1
 
     /// The pool's keys, and those that were in it: agents still hold and show them.
@@ -61,10 +72,13 @@ public struct Controller: Sendable {
 
     var effects: [Effect] = []
 
-    /// - Parameter state: What an earlier process left; leases in it are taken up with ``adopt(_:at:)``.
-    public init(settings: Settings, configPath: String?, state: JSONValue?, at now: Timestamp) {
+    /// - Parameters:
+    ///   - state: What an earlier process left; leases in it are taken up with ``adopt(_:at:)``.
+    ///   - seed: Of everything that is left to chance.
+    public init(settings: Settings, configPath: String?, state: JSONValue?, at now: Timestamp, seed: UInt64 = 0) {
         self.settings = settings
         pool = KeyPool(cooldown: settings.cooldown, strategy: settings.strategy)
+        numbers = SeededNumbers(seed: seed)
         if let state { pool.restore(state) }
         tickets = ResumeTicket.read(state?["resumes"]).filter { $0.value.expires > now }
         activatedAt = now
@@ -87,6 +101,7 @@ public struct Controller: Sendable {
     public mutating func adoptEnded(_ lease: Lease, at now: Timestamp) {
         guard let place = lease.place, lease.pending != nil, lease.mayResume else { return }
         tickets[place] = ResumeTicket(conversation: lease.conversation, expires: now + .seconds(60))
+        sessionTickets[lease.session] = tickets[place]
     }
 
     /// What has to survive a restart.
@@ -152,10 +167,15 @@ public struct Controller: Sendable {
             reloadAgents(sessions, token, now)
         case .reloadPerformed(let id, let failure):
             reloadPerformed(id, failure, now)
-        case .stopped(let isStopped):
-            guard isStopped != self.isStopped else { break }
-            self.isStopped = isStopped
-            effects.append(.emit(.town(isStopped ? "estop" : "thaw")))
+        case .reloadPutOff(let id, let why): reloadPutOff(id, why, now)
+        case .paneSeen(let place, let state): paneSeen(place, state, now)
+        case .stopped(let isStopped): setHold(.stop, isStopped, nil)
+        case .held(let hold, let isOn, let note): setHold(hold, isOn, note)
+        case .townForgotten: forgetTown()
+        case .townRead(let readings, let source): readTown(readings, source, now)
+        case .restartState(let state): readRestartState(state)
+        case .townEvent(let event): readTownEvent(event)
+        case .townChanged(let path): effects.append(.emit(.townChanged(path: redactor.redact(path))))
         case .townLocated(let root): canonicalRoot = root
         case .stopping: isEnding = true
         case .woke: break
@@ -180,6 +200,7 @@ public struct Controller: Sendable {
         times += deferred.values.map(\.due)
         times += revivals.values.map(\.due)
         times += probes.planned.values.map(\.due)
+        times += returns.values.map(\.due)
         if isRotationLimited(now) {
             times.append(rotations[rotations.count - Self.rotationsMax] + Self.rotationsWindow)
         }
@@ -222,6 +243,7 @@ public struct Controller: Sendable {
         effects.append(.keysChanged)
         effects.append(.launchValuesChanged)
         restartOrphans(now)
+        reconcileTown(now)
     }
 
     private mutating func readAccount(

@@ -66,12 +66,28 @@ public enum Input: Sendable {
     case reloadRequested(sessions: [String]?, ReplyToken)
     /// The town's emergency stop came or went (gt: `ESTOP`).
     case stopped(Bool)
+    /// Something that makes gt leave agents alone came or went.
+    case held(TownHold, Bool, EmergencyStop? = nil)
+    /// Another town is looked after from now on.
+    case townForgotten
+    /// Files from which gt learns what agents are started with.
+    case townRead([TownReading], TownReadingSource)
+    /// `daemon/restart_state.json`.
+    case restartState(RestartState)
+    /// A line of `.events.jsonl`.
+    case townEvent(TownEvent)
+    /// A file of the town that is reported and nothing else.
+    case townChanged(path: String)
     /// The town's root with links followed: agents see their folder so.
     case townLocated(String)
     /// We are about to end: nobody is started anew any more.
     case stopping
     /// A reload's respawn was done, or why not.
     case reloadPerformed(id: UInt64, failure: String?)
+    /// A reload was put off on its way: the agent has ended, and may not be brought back now.
+    case reloadPutOff(id: UInt64, why: String)
+    /// What became of a pane whose agent has ended.
+    case paneSeen(PanePlace, PaneState)
     /// A time that was asked for has come.
     case woke
 }
@@ -100,6 +116,39 @@ public enum Effect: Sendable {
     case reload(ReloadOrder)
     /// Ask a key's provider; the answer is ``Input/probed(_:_:_:)``.
     case probe(ProbeOrder)
+    case restart(RestartOrder)
+    /// Look what became of a pane, and answer with ``Input/paneSeen(_:_:)``.
+    case look(PanePlace, session: String)
+    /// A service has to be started anew.
+    ///
+    /// - Parameter mayBeItsOwn: What changed can have been written by the service itself, right after its start.
+    case restartService(String, reason: String, mayBeItsOwn: Bool)
+    /// The town has other rigs: the files to be read are others.
+    case rigsChanged
+    /// Something for people that is no event.
+    case note(String)
+}
+
+/// A pane whose agent has ended.
+public enum PaneState: Sendable, Hashable {
+    /// There is none, or it is another session's.
+    case gone
+    /// Something runs in it.
+    case alive
+    /// - Parameter status: The exit code; nil: a signal ended it.
+    case dead(status: Int32?)
+    /// tmux does not tell.
+    case unknown
+}
+
+/// One agent to be started anew by gt.
+public struct RestartOrder: Sendable, Hashable {
+    public let id: UInt64
+    public let session: String
+    /// Behind `gt`.
+    public let arguments: [String]
+    /// Whose agent it is: looked at again before gt is called.
+    public let identity: AgentIdentity
 }
 
 /// One agent to be started anew in its pane.
@@ -109,6 +158,8 @@ public struct ReloadOrder: Sendable, Hashable {
     public let place: PanePlace
     /// The process to end first; nil where the pane is dead already.
     public let process: ProcessName?
+    /// Whose agent it is: looked at again before the command is run again.
+    public let identity: AgentIdentity
 }
 
 /// A pane of a tmux server.

@@ -136,9 +136,11 @@ extension Controller {
         if !isNested, let pane = request.pane, let socket = request.tmuxSocket {
             place = PanePlace(socket: socket, pane: pane)
         }
-        let avoided = place.flatMap { tickets[$0]?.avoids }
-        guard let record = pool.recordForLease(leaseCounts, avoiding: avoided, at: now) else { return }
-        let ticket = place.flatMap { tickets.removeValue(forKey: $0) }
+        // One that waits for the pane is nearer than one that waits for the session.
+        let ofSession = isNested ? nil : sessionTickets.removeValue(forKey: session)
+        let ticket = place.flatMap { tickets[$0] } ?? ofSession
+        guard let record = pool.recordForLease(leaseCounts, avoiding: ticket?.avoids, at: now) else { return }
+        if let place { tickets[place] = nil }
         var resume: ConversationID?
         if let ticket, ticket.expires > now, request.mayResume, !settings.resumePrompt.isEmpty {
             resume = ticket.conversation
@@ -147,12 +149,17 @@ extension Controller {
         let identity = AgentIdentity(role: request.role, rig: request.rig, session: session)
         var lease = Lease(
             process: process, session: session,
-            identity: AgentIdentity(role: identity.role, rig: identity.rig.map(redactor.redact)), place: place,
+            identity: AgentIdentity(
+                role: identity.role, rig: identity.rig.map(redactor.redact), name: identity.name.map(redactor.redact)),
+            place: place,
             directory: request.directory,
             slug: request.slug.map(ProjectSlug.exact) ?? ProjectSlug(directory: request.directory), key: record.id,
             baseURL: baseURL, launch: settings.launch, since: now, mayResume: request.mayResume,
             wasResumed: resume != nil, conversation: resume ?? request.conversation.flatMap(ConversationID.init))
         lease.isNested = isNested
+        // In the same pane it is the same command as before, whatever the files say by now.
+        let former = place.flatMap { deaths[$0] }.flatMap { $0.session == session ? $0.settingsDigest : nil }
+        lease.settingsDigest = former ?? town.effective(for: lease.identity).digest
         unmanaged[process] = nil
         leases[process] = lease
         pool.used(record.id, at: now)
@@ -175,18 +182,20 @@ extension Controller {
                 .agent(
                     "leased", session: session, role: lease.identity.role.rawValue, pid: process.pid,
                     id: record.id.text)))
-        if let place, let reload, reload.order.place == place {
-            self.reload = nil
-            effects.append(
-                .emit(
-                    .reload(
-                        "finished", session: session, role: lease.identity.role.rawValue,
-                        reason: reload.reason.rawValue, resumed: resume != nil)))
+        if !isNested { returns[session] = nil }
+        if let place, let reload, reload.order?.place == place {
+            finish(reload, isResumed: resume != nil)
+        } else if !isNested, reload?.restart?.session == session {
+            // gt is still at work on it: it waits for the prompt.
+            reload?.returned = RunningReload.Returned(isResumed: resume != nil)
+            if reload?.isPerformed == true, let reload { finish(reload, isResumed: resume != nil) }
         }
+        // In its old pane it may have been started with what the files said before.
+        if former != nil { reconcileTown(now) }
     }
 
     /// Whether an agent is on its way back in a pane.
-    public func awaits(_ place: PanePlace) -> Bool { reload?.order.place == place }
+    public func awaits(_ place: PanePlace) -> Bool { reload?.order?.place == place }
 
     /// What an agent is started with when the daemon cannot be asked; nil while there is no key.
     public var launchValues: LeaseAnswer? { pool.activeRecord.map { answer($0, resume: nil) } }

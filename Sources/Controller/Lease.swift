@@ -37,8 +37,10 @@ public struct Lease: Sendable, Equatable {
     var stalledBy: Cause?
     public internal(set) var isBusy: Bool?
     public internal(set) var pending: Pending?
-    /// All attempts to start it anew have failed: it is not tried again by itself.
+    /// It cannot be started anew: it is not tried again by itself.
     var isGivenUp = false
+    /// What gt started it with (``EffectiveAgent/digest``); nil where that is not known.
+    var settingsDigest: String?
 
     /// A restart that is due.
     public struct Pending: Sendable, Equatable {
@@ -48,6 +50,10 @@ public struct Lease: Sendable, Equatable {
         public var attempts = 0
         /// Somebody moved it away from its key.
         var avoidsKey = false
+        /// By gt's verb: what it is started with has changed. Else the same command is run again in its pane.
+        public var isByVerb = false
+        /// Why it was to be restarted before the town's files changed too.
+        var former: ReloadReason?
     }
 
     public var isStalled: Bool { stalledAt != nil }
@@ -66,6 +72,8 @@ extension Lease {
             "resumed": .bool(wasResumed),
             "conversation": .optional(conversation?.text), "stalled_at": .optional(stalledAt?.rfc3339),
             "pending": .optional(pending?.reason.rawValue),
+            "by_verb": .bool(pending?.isByVerb ?? false), "name": .optional(identity.name),
+            "settings": .optional(settingsDigest),
         ]
     }
 
@@ -84,7 +92,8 @@ extension Lease {
         process = ProcessName(pid: pid, startTime: start)
         self.session = session
         identity = AgentIdentity(
-            role: json["role"]?.string.flatMap(AgentRole.init(rawValue:)) ?? .other, rig: json["rig"]?.string)
+            role: json["role"]?.string.flatMap(AgentRole.init(rawValue:)) ?? .other, rig: json["rig"]?.string,
+            name: json["name"]?.string)
         if let pane = json["pane"]?.string, let socket = json["tmux_socket"]?.string {
             place = PanePlace(socket: socket, pane: pane)
         } else {
@@ -104,7 +113,9 @@ extension Lease {
         isBusy = nil
         isNested = json["nested"]?.bool ?? false
         pending = json["pending"]?.string.flatMap(ReloadReason.init(rawValue:)).map {
-            Pending(reason: $0, since: since, notBefore: since)
+            Pending(
+                reason: $0, since: since, notBefore: since, isByVerb: json["by_verb"]?.bool ?? false)
         }
+        settingsDigest = json["settings"]?.string
     }
 }

@@ -8,35 +8,57 @@ import Timekeeping
 
 /// The one reload that is going on.
 struct RunningReload: Sendable {
-    let order: ReloadOrder
-    let role: AgentRole
+    enum Action: Sendable {
+        /// The same command again, in its pane.
+        case respawn(ReloadOrder)
+        /// gt's verb: another command or other variables.
+        case restart(RestartOrder)
+    }
+    /// An agent that asked for its lease while gt was still at work on it.
+    struct Returned: Sendable { let isResumed: Bool }
+
+    let action: Action
+    let identity: AgentIdentity
     let reason: ReloadReason
+    /// The agent that was to be ended; nil where it had ended before.
+    let process: ProcessName?
     let isResumed: Bool
     let attempts: Int
+    /// Whether a lease will be asked for: what gt starts need not be started through us.
+    var expectsLease = true
+    /// The respawn, or gt's verb, has come to a good end.
+    var isPerformed = false
+    var returned: Returned?
     /// When it has failed: the respawn takes too long, or no agent asks for its lease behind it.
     var deadline: Timestamp
-}
 
-/// A pane whose agent is gone and has to be started again.
-struct Revival: Sendable {
-    let session: String
-    let role: AgentRole
-    let reason: ReloadReason
-    let due: Timestamp
-    let attempts: Int
+    var order: ReloadOrder? { if case .respawn(let order) = action { order } else { nil } }
+    var restart: RestartOrder? { if case .restart(let order) = action { order } else { nil } }
+
+    var id: UInt64 {
+        switch action {
+        case .respawn(let order): order.id
+        case .restart(let order): order.id
+        }
+    }
+
+    var session: String {
+        switch action {
+        case .respawn(let order): order.session
+        case .restart(let order): order.session
+        }
+    }
 }
 
 extension Controller {
     /// The longest time for ending a process tree and running its command again.
     private static let respawnMax = Duration.seconds(30)
+    /// The longest time for gt's verb (contract G: 200 s), with what it takes to end it as a tree.
+    private static let verbMax = Duration.seconds(220)
     /// The longest time from the respawn to the new agent's request.
     private static let returnMax = Duration.seconds(30)
-    private static let retryAfter = Duration.seconds(30)
-    private static let attemptsMax = 3
-    /// A session that ends so soon after a resume did not survive it, and is started plainly once.
-    private static let resumeTrial = Duration.seconds(20)
-    /// A death is first the town's own hooks' to mend (contract G).
-    private static let hookTime = Duration.seconds(15)
+    /// How long a conversation waits for its agent.
+    static let ticketLife = Duration.seconds(120)
 
     /// Asks for restarts of the leases that a condition holds for.
     ///
@@ -81,12 +103,16 @@ extension Controller {
     public var isReloading: Bool { reload != nil }
 
     /// Whether an agent is being restarted, or is to be.
-    public var hasPendingReloads: Bool { reload != nil || leases.values.contains { $0.pending != nil } }
+    public var hasPendingReloads: Bool {
+        reload != nil || !returns.isEmpty || leases.values.contains { $0.pending != nil }
+            || revivals.values.contains(where: \.isOurs)
+    }
 
     /// Starts the next reload if none is going on.
     mutating func advanceReloads(_ now: Timestamp) {
         if let running = reload, running.deadline <= now {
-            fail(running, "no agent came back in its pane within \(Self.returnMax.brief)", now)
+            let place = running.order == nil ? "after gt's restart" : "in its pane"
+            fail(running, "no agent came back \(place) within \(Self.returnMax.brief)", now)
         }
         let hasReadyKey = pool.readyCount(at: now) > 0
         if hasReadyKey && !isRotationLimited(now) {
@@ -94,23 +120,15 @@ extension Controller {
             let held = self
             restart(now, .key) { held.isToGoOn($0, now) }
         }
-        guard reload == nil, hasReadyKey, !isStopped, !isEnding else { return }
-        func order(_ place: PanePlace, _ revival: Revival) -> (Timestamp, String, String) {
-            (revival.due, place.socket, place.pane)
-        }
-        if let place = revivals.filter({ $0.value.due <= now })
-            .min(by: { order($0.key, $0.value) < order($1.key, $1.value) })?.key,
-            let revival = revivals.removeValue(forKey: place)
-        {
-            let order = makeOrder(session: revival.session, place: place, process: nil)
-            begin(
-                RunningReload(
-                    order: order, role: revival.role, reason: revival.reason, isResumed: false,
-                    attempts: revival.attempts, deadline: now + Self.respawnMax))
-            return
-        }
+        guard hasReadyKey, !isEnding, holds.isDisjoint(with: [.stop, .shuttingDown]) else { return }
+        lookAtRevivals(now)
+        // Who is down because of us comes first; how its pane is, is known in a moment.
+        guard reload == nil, !revivals.values.contains(where: { $0.isOurs && $0.stage == .asked }) else { return }
+        if beginRevival(now) || beginReturn(now) { return }
         let ready = leases.values.filter { lease in
-            guard let pending = lease.pending, pending.notBefore <= now else { return false }
+            guard let pending = lease.pending, pending.notBefore <= now, hold(on: lease.identity) == nil else {
+                return false
+            }
             return !isHeldBack(lease) || pending.since + settings.patience <= now
         }
         // Stalled before idle before busy; among equals who waits longest, then by name, so that it can be foretold.
@@ -119,6 +137,14 @@ extension Controller {
             return (state, lease.pending?.since ?? now, lease.session, lease.process.pid)
         }
         guard let lease = ready.min(by: { rank($0) < rank($1) }), let pending = lease.pending else { return }
+        if pending.isByVerb {
+            beginVerb(lease, pending, now)
+        } else {
+            beginRespawn(lease, pending, now)
+        }
+    }
+
+    private mutating func beginRespawn(_ lease: Lease, _ pending: Lease.Pending, _ now: Timestamp) {
         guard let place = lease.place else {
             leases[lease.process]?.pending = nil
             leases[lease.process]?.isGivenUp = true
@@ -130,90 +156,140 @@ extension Controller {
                         detail: "it does not run in tmux; start it again by hand")))
             return advanceReloads(now)
         }
-        let conversation = lease.mayResume && !settings.resumePrompt.isEmpty ? lease.conversation : nil
+        let conversation = conversation(toResume: lease)
         tickets[place] = ResumeTicket(
-            conversation: conversation, expires: now + .seconds(120), avoids: pending.avoidsKey ? lease.key : nil)
-        let order = makeOrder(session: lease.session, place: place, process: lease.process)
+            conversation: conversation, expires: now + Self.ticketLife, avoids: pending.avoidsKey ? lease.key : nil)
         leases[lease.process]?.pending?.attempts += 1
         effects.append(.persist)
+        let order = ReloadOrder(
+            id: takeID(), session: lease.session, place: place, process: lease.process, identity: lease.identity)
         begin(
             RunningReload(
-                order: order, role: lease.identity.role, reason: pending.reason, isResumed: conversation != nil,
-                attempts: pending.attempts + 1, deadline: now + Self.respawnMax))
+                action: .respawn(order), identity: lease.identity, reason: pending.reason, process: lease.process,
+                isResumed: conversation != nil, attempts: pending.attempts + 1, deadline: now + Self.respawnMax))
     }
 
-    private mutating func makeOrder(session: String, place: PanePlace, process: ProcessName?) -> ReloadOrder {
+    private mutating func beginVerb(_ lease: Lease, _ pending: Lease.Pending, _ now: Timestamp) {
+        guard let arguments = RestartVerb.arguments(for: lease.identity) else {
+            leases[lease.process]?.pending = nil
+            return
+        }
+        let effective = town.effective(for: lease.identity)
+        let conversation = effective.isClaude ? conversation(toResume: lease) : nil
+        sessionTickets[lease.session] = ResumeTicket(
+            conversation: conversation, expires: now + Self.verbMax + Self.returnMax,
+            avoids: pending.avoidsKey ? lease.key : nil)
+        leases[lease.process]?.pending?.attempts += 1
+        effects.append(.persist)
+        let order = RestartOrder(
+            id: takeID(), session: lease.session, arguments: arguments, identity: lease.identity)
+        begin(
+            RunningReload(
+                action: .restart(order), identity: lease.identity, reason: pending.reason, process: lease.process,
+                isResumed: conversation != nil, attempts: pending.attempts + 1, expectsLease: effective.isClaude,
+                deadline: now + Self.verbMax))
+    }
+
+    /// The conversation with which an agent goes on.
+    func conversation(toResume lease: Lease) -> ConversationID? {
+        lease.mayResume && !settings.resumePrompt.isEmpty ? lease.conversation : nil
+    }
+
+    /// What gt was to bring back and did not.
+    private mutating func beginReturn(_ now: Timestamp) -> Bool {
+        func order(_ session: String, _ back: Return) -> (Timestamp, String) { (back.due, session) }
+        guard
+            let session = returns.filter({ $0.value.due <= now && hold(on: $0.value.identity) == nil })
+                .min(by: { order($0.key, $0.value) < order($1.key, $1.value) })?.key,
+            let back = returns.removeValue(forKey: session),
+            let arguments = RestartVerb.arguments(for: back.identity)
+        else { return false }
+        let conversation = sessionTickets[session]?.conversation
+        if let conversation {
+            sessionTickets[session] = ResumeTicket(
+                conversation: conversation, expires: now + Self.verbMax + Self.returnMax,
+                avoids: sessionTickets[session]?.avoids)
+        }
+        let order = RestartOrder(id: takeID(), session: session, arguments: arguments, identity: back.identity)
+        begin(
+            RunningReload(
+                action: .restart(order), identity: back.identity, reason: back.reason, process: nil,
+                isResumed: conversation != nil, attempts: back.attempts,
+                expectsLease: town.effective(for: back.identity).isClaude, deadline: now + Self.verbMax))
+        return true
+    }
+
+    mutating func takeID() -> UInt64 {
         defer { nextReloadID += 1 }
-        return ReloadOrder(id: nextReloadID, session: session, place: place, process: process)
+        return nextReloadID
     }
 
-    private mutating func begin(_ running: RunningReload) {
+    mutating func begin(_ running: RunningReload) {
         reload = running
-        effects.append(
-            .emit(
-                .reload(
-                    "started", session: running.order.session, role: running.role.rawValue,
-                    reason: running.reason.rawValue, resumed: running.isResumed)))
-        effects.append(.reload(running.order))
+        effects.append(.emit(event("started", running, isResumed: running.isResumed)))
+        switch running.action {
+        case .respawn(let order): effects.append(.reload(order))
+        case .restart(let order): effects.append(.restart(order))
+        }
     }
+
+    /// The longest time that a respawn may take from now on.
+    func respawnDeadline(_ now: Timestamp) -> Timestamp { now + Self.respawnMax }
+
+    private func event(_ what: String, _ running: RunningReload, isResumed: Bool, detail: String? = nil) -> Event {
+        .reload(
+            what, session: running.session, role: running.identity.role.rawValue, reason: running.reason.rawValue,
+            resumed: isResumed, detail: detail.map { redactor.redact($0) })
+    }
+
+    // MARK: - Outcomes
 
     mutating func reloadPerformed(_ id: UInt64, _ failure: String?, _ now: Timestamp) {
-        guard var running = reload, running.order.id == id else { return }
-        if let failure {
-            fail(running, failure, now)
-        } else {
-            running.deadline = now + Self.returnMax
-            reload = running
+        guard var running = reload, running.id == id else { return }
+        if let returned = running.returned {
+            // Whatever gt says of it: the agent is there.
+            return finish(running, isResumed: returned.isResumed)
         }
+        if let failure { return fail(running, failure, now) }
+        guard running.expectsLease else { return finish(running, isResumed: false) }
+        running.isPerformed = true
+        running.deadline = now + Self.returnMax
+        reload = running
+    }
+
+    mutating func finish(_ running: RunningReload, isResumed: Bool) {
+        reload = nil
+        effects.append(.emit(event("finished", running, isResumed: isResumed)))
     }
 
     private mutating func fail(_ running: RunningReload, _ detail: String, _ now: Timestamp) {
         reload = nil
-        effects.append(
-            .emit(
-                .reload(
-                    "failed", session: running.order.session, role: running.role.rawValue,
-                    reason: running.reason.rawValue, resumed: running.isResumed, detail: redactor.redact(detail))))
-        let mayRetry = running.attempts < Self.attemptsMax
-        if let process = running.order.process, leases[process] != nil {
-            if mayRetry {
-                leases[process]?.pending?.notBefore = now + Self.retryAfter
-            } else {
-                leases[process]?.pending = nil
-                leases[process]?.isGivenUp = true
-            }
-        } else if mayRetry {
-            revivals[running.order.place] = Revival(
-                session: running.order.session, role: running.role, reason: running.reason,
-                due: now + Self.retryAfter, attempts: running.attempts + 1)
-        }
-        effects.append(.persist)
+        effects.append(.emit(event("failed", running, isResumed: running.isResumed, detail: detail)))
+        retry(running, at: now + Backoff.delay(after: running.attempts, using: &numbers), running.attempts + 1, now)
     }
 
-    mutating func processExited(_ process: ProcessName, _ now: Timestamp) {
-        noted.remove(process)
-        unmanaged[process] = nil
-        guard let lease = leases.removeValue(forKey: process) else { return }
-        followLeases(now)
-        deferred[process] = nil
-        twins.forget(process)
-        effects.append(
-            .emit(
-                .agent(
-                    "exited", session: lease.session, role: lease.identity.role.rawValue, pid: process.pid,
-                    id: lease.key.text)))
-        effects.append(.leasesChanged)
+    /// The agent has ended and may not be brought back now: that is nobody's failure.
+    mutating func reloadPutOff(_ id: UInt64, _ why: String, _ now: Timestamp) {
+        guard let running = reload, running.id == id else { return }
+        reload = nil
+        effects.append(.emit(event("failed", running, isResumed: running.isResumed, detail: "put off: \(why)")))
+        retry(running, at: now, running.attempts, now)
+    }
+
+    private mutating func retry(_ running: RunningReload, at due: Timestamp, _ attempts: Int, _ now: Timestamp) {
         effects.append(.persist)
-        guard let place = lease.place, reload?.order.process != process else { return }
-        if let pending = lease.pending {
-            // It ended before its turn came: whoever starts it again, its conversation goes on.
-            let conversation = lease.mayResume && pending.reason != .config ? lease.conversation : nil
-            tickets[place] = ResumeTicket(
-                conversation: conversation, expires: now + .seconds(60), avoids: pending.avoidsKey ? lease.key : nil)
-        } else if lease.wasResumed, now - lease.since < Self.resumeTrial {
-            revivals[place] = Revival(
-                session: lease.session, role: lease.identity.role, reason: .key, due: now + Self.hookTime, attempts: 1)
+        if let process = running.process, leases[process] != nil {
+            leases[process]?.pending?.notBefore = due
+            return
         }
-        if tickets.count > 512 { tickets = tickets.filter { $0.value.expires > now } }
+        switch running.action {
+        case .respawn(let order):
+            revivals[order.place] = Revival(
+                session: order.session, identity: running.identity, reason: running.reason, since: now, due: due,
+                attempts: attempts, conversation: nil, isOurs: true)
+        case .restart(let order):
+            returns[order.session] = Return(
+                identity: running.identity, reason: running.reason, since: now, due: due, attempts: attempts)
+        }
     }
 }

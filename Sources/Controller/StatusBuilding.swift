@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import ControlAPI
+import GasTown
 import KeyPool
 import Timekeeping
 
@@ -44,6 +45,9 @@ extension Controller {
             rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents + unmanagedItems,
             watch: surroundings.watch,
             config: config)
+        report.agents += absentAgents(now)
+        report.holds = holds.map(\.text).sorted()
+        report.rejectedTownFiles = rejectedTown.values.sorted { $0.path < $1.path }
         let trouble = trouble(surroundings, now)
         report.state =
             surroundings.isStopping
@@ -69,8 +73,40 @@ extension Controller {
                 session: lease.session, role: lease.identity.role.rawValue, rig: lease.identity.rig,
                 pid: lease.process.pid, isRunning: true, key: lease.key.text, since: lease.since,
                 isStalled: lease.isStalled, isBusy: lease.isBusy, isUnmanaged: false,
-                pendingReload: lease.pending?.reason.rawValue)
+                pendingReload: lease.pending?.reason.rawValue,
+                detail: lease.pending == nil
+                    ? lease.isGivenUp ? "it cannot be started anew: it does not run in tmux" : nil : waitsFor(lease))
         }
+    }
+
+    /// What a reload that is due waits for.
+    private func waitsFor(_ lease: Lease) -> String? {
+        guard let pending = lease.pending, reload?.process != lease.process else { return nil }
+        if let hold = hold(on: lease.identity) { return "waits: \(hold.text)" }
+        if pending.attempts > 0 { return "attempt \(pending.attempts) failed; again at \(pending.notBefore.rfc3339)" }
+        return isHeldBack(lease)
+            ? "busy until its turn ends, at the latest \((pending.since + settings.patience).rfc3339)" : nil
+    }
+
+    /// Agents that have ended and are to be brought back.
+    private func absentAgents(_ now: Timestamp) -> [StatusReport.AgentItem] {
+        func item(
+            _ session: String, _ identity: AgentIdentity, _ reason: ReloadReason, _ since: Timestamp, _ due: Timestamp
+        )
+            -> StatusReport.AgentItem
+        {
+            let why =
+                hold(on: identity).map { "waits: \($0.text)" } ?? "it has ended; looked at again at \(due.rfc3339)"
+            return StatusReport.AgentItem(
+                session: session, role: identity.role.rawValue, rig: identity.rig, pid: nil, isRunning: false, key: nil,
+                since: since, isStalled: false, isBusy: nil, isUnmanaged: false, pendingReload: reason.rawValue,
+                detail: why)
+        }
+        let present = Set(leases.values.map(\.session))
+        return
+            (revivals.values.map { item($0.session, $0.identity, $0.reason, $0.since, $0.due) }
+            + returns.map { item($0.key, $0.value.identity, $0.value.reason, $0.value.since, $0.value.due) })
+            .filter { !present.contains($0.session) }.sorted { $0.session < $1.session }
     }
 
     /// The first of what makes the state degraded, in the order of contract C.
@@ -89,11 +125,14 @@ extension Controller {
         if let polled = surroundings.watch.polled.first { return "polled instead of watched: \(polled)" }
         if let problem = surroundings.watchProblem { return problem }
         if let error = config.errors.first { return "configuration refused: \(error)" }
+        if let file = rejectedTown.values.min(by: { $0.path < $1.path }) {
+            return "a file of the town is refused: \(file.error)"
+        }
         if let stalled = leases.values.filter(\.isStalled).min(by: { $0.session < $1.session }) {
             return "agent stalled: \(stalled.session)"
         }
         if let agent = unmanagedItems.first {
-            return "agent unmanaged: \(agent.session) was not started through gasclawd (start it anew)"
+            return "agent unmanaged: \(agent.session): \(agent.detail ?? "no lease") (start it anew)"
         }
         if let problem = surroundings.stateProblem { return problem }
         if surroundings.isRootWithoutSandbox {

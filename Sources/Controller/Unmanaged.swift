@@ -12,11 +12,15 @@ public struct UnmanagedAgent: Sendable, Equatable {
     public let directory: String
     public let isBusy: Bool?
     public let since: Timestamp
+    /// Whether our launcher started it.
+    public let hasOurMark: Bool
 
+    /// - Parameter hasOurMark: Its environment is one that our launcher makes.
     public init(
         process: ProcessName, session: String, identity: AgentIdentity, directory: String, isBusy: Bool?,
-        since: Timestamp
+        since: Timestamp, hasOurMark: Bool = false
     ) {
+        self.hasOurMark = hasOurMark
         self.process = process
         self.session = session
         self.identity = identity
@@ -43,7 +47,16 @@ extension Controller {
             .emit(
                 .agent(
                     "unmanaged", session: redactor.redact(agent.session), role: agent.identity.role.rawValue,
-                    pid: agent.process.pid, id: nil)))
+                    pid: agent.process.pid, id: nil, detail: reason(agent))))
+    }
+
+    /// Why it holds no lease.
+    private func reason(_ agent: UnmanagedAgent) -> String {
+        if agent.hasOurMark { return "our launcher started it, but its lease is lost" }
+        let command = redactor.redact(town.effective(for: agent.identity).command)
+        return town.effective(for: agent.identity).isClaude
+            ? "it was not started through gasclawd"
+            : "gt starts it as \(command), not through gasclawd"
     }
 
     var unmanagedItems: [StatusReport.AgentItem] {
@@ -51,7 +64,8 @@ extension Controller {
             StatusReport.AgentItem(
                 session: redactor.redact(agent.session), role: agent.identity.role.rawValue,
                 rig: agent.identity.rig.map(redactor.redact), pid: agent.process.pid, isRunning: true, key: nil,
-                since: agent.since, isStalled: false, isBusy: agent.isBusy, isUnmanaged: true, pendingReload: nil)
+                since: agent.since, isStalled: false, isBusy: agent.isBusy, isUnmanaged: true, pendingReload: nil,
+                detail: reason(agent))
         }
     }
 }

@@ -69,6 +69,11 @@ public final class Daemon {
     var isLaunchFileDue = false
     var isTurnEndPlanned = false
     var offsetsTimer: EventLoop.Timer?
+    /// What of the town is to be read when it has been quiet for a moment.
+    var dueTownFiles: Set<TownFile> = []
+    var townTimer: EventLoop.Timer?
+    /// The rigs whose files are watched.
+    var watchedRigs: Set<String> = []
     var configTimer: EventLoop.Timer?
     var configDigest: String?
     var probe = Probe()
@@ -132,7 +137,8 @@ public final class Daemon {
         let saved = store.read(store.keys) { log.warning("\($0)") }
         controller = Controller(
             settings: Settings(configuration, store: store, program: toolbox.claude),
-            configPath: options.configPath?.string, state: saved, at: startedAt)
+            configPath: options.configPath?.string, state: saved, at: startedAt,
+            seed: Self.newSeed())
         for lease in saved.map(Controller.leases) ?? [] {
             if Self.isAlive(lease.process) {
                 controller.adopt(lease)
@@ -216,6 +222,16 @@ public final class Daemon {
         case .launchValuesChanged: writeLaunchValues()
         case .reload(let order): reloader?.perform(order)
         case .probe(let order): probe(order)
+        case .restart(let order): restart(order)
+        case .look(let place, let session):
+            // Its answer is the next input, not one within this one.
+            loop.atEndOfTurn { [unowned self] in
+                reloader?.look(place, session: session) { [unowned self] in handle(.paneSeen(place, $0)) }
+            }
+        case .restartService(let name, let reason, let mayBeItsOwn):
+            restartService(name, reason: reason, mayBeItsOwn: mayBeItsOwn)
+        case .rigsChanged: watchRigs()
+        case .note(let text): log.notice("\(text)")
         }
     }
 
@@ -342,6 +358,11 @@ public final class Daemon {
         touchProbe()
         planTurnEnd()
         loop.schedule(after: Self.auditInterval) { [unowned self] in audit() }
+    }
+
+    private static func newSeed() -> UInt64 {
+        var random = SystemRandomNumberGenerator()
+        return UInt64.random(in: .min ... .max, using: &random)
     }
 
     private static func newBootID() -> String {

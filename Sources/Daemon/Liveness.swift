@@ -92,6 +92,7 @@ extension Daemon {
             command: agent.command == "claude" ? launcher : agent.command, gt: toolbox.gt,
             environment: toolbox.environment
         ) { [unowned self] outcome in
+            if outcome.result == "done" { readTown([.settings], .registration) }
             surroundings.bootstrapProblem =
                 outcome.result == "failed" ? "agents are not registered: \(outcome.detail)" : nil
             emit(.bootstrapStep("register", result: outcome.result, took: outcome.took, detail: outcome.detail))

@@ -24,7 +24,7 @@ final class Registration {
     private let environment: [String]
     private let onOutcome: (Outcome) -> Void
     private var startedAt: Int64 = 0
-    private var isRunning = false
+    private(set) var isRunning = false
 
     private static let callTimeout = Duration.seconds(30)
 

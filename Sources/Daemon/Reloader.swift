@@ -22,7 +22,9 @@ final class Reloader {
     private let loop: EventLoop
     private let store: StateStore
     private let environment: [String]
-    private let onDone: (_ id: UInt64, _ failure: String?) -> Void
+    private let onDone: (_ id: UInt64, _ outcome: Outcome) -> Void
+    /// Why an agent may not be brought back now; asked at the last moment.
+    private let holdBack: (AgentIdentity) -> String?
     /// The program's absolute path, nil where it is not found.
     var tmux: String?
     private var asides: [PanePlace: Aside] = [:]
@@ -30,14 +32,24 @@ final class Reloader {
     private var recovering = 0
     private var held: [ReloadOrder] = []
 
+    /// What came of an order.
+    enum Outcome {
+        case done
+        case failed(String)
+        /// The agent has ended, and must not be brought back now.
+        case putOff(String)
+    }
+
     /// Between TERM and KILL (contract G).
     private static let grace = Duration.seconds(5)
     private static let callTimeout = Duration.seconds(10)
 
     init(
         loop: EventLoop, store: StateStore, tmux: String?, environment: [String],
-        onDone: @escaping (_ id: UInt64, _ failure: String?) -> Void
+        holdBack: @escaping (AgentIdentity) -> String?,
+        onDone: @escaping (_ id: UInt64, _ outcome: Outcome) -> Void
     ) {
+        self.holdBack = holdBack
         self.loop = loop
         self.store = store
         self.tmux = tmux
@@ -47,6 +59,7 @@ final class Reloader {
 
     func perform(_ order: ReloadOrder) {
         guard recovering == 0 else { return held.append(order) }
+        if let why = holdBack(order.identity) { return onDone(order.id, .putOff(why)) }
         guard let tmux else { return report(order, "tmux is not found (town.path, PATH)") }
         let commands = TmuxCommands(program: tmux, socket: order.place.socket)
         call(commands.inspect(pane: order.place.pane)) { [self] output in
@@ -92,6 +105,10 @@ final class Reloader {
     }
 
     private func respawn(_ order: ReloadOrder, _ pane: PaneReport, _ commands: TmuxCommands) {
+        // Ending it may have taken seconds.
+        if let why = holdBack(order.identity) {
+            return restore(order.place, commands) { [self] in onDone(order.id, .putOff(why)) }
+        }
         call(commands.respawn(pane: order.place.pane, hooks: pane.hooks)) { [self] output in
             if case .failure(let failure) = output {
                 restore(order.place, commands) { [self] in report(order, failure.text) }
@@ -102,7 +119,25 @@ final class Reloader {
         }
     }
 
-    private func report(_ order: ReloadOrder, _ failure: String?) { onDone(order.id, failure) }
+    private func report(_ order: ReloadOrder, _ failure: String?) {
+        onDone(order.id, failure.map { .failed($0) } ?? .done)
+    }
+
+    // MARK: - A look
+
+    /// Tells what became of a pane.
+    func look(_ place: PanePlace, session: String, completion: @escaping (PaneState) -> Void) {
+        guard let tmux else { return completion(.unknown) }
+        let commands = TmuxCommands(program: tmux, socket: place.socket)
+        call(commands.inspect(pane: place.pane)) { output in
+            switch output {
+            case .failure(let failure): completion(failure.isNoAnswer ? .unknown : .gone)
+            case .success(let text):
+                guard let pane = PaneReport(text), pane.session == session else { return completion(.gone) }
+                completion(pane.isDead ? .dead(status: pane.exitStatus) : .alive)
+            }
+        }
+    }
 
     // MARK: - Hooks
 
@@ -188,7 +223,11 @@ final class Reloader {
         }
     }
 
-    private struct Failure: Error { let text: String }
+    private struct Failure: Error {
+        let text: String
+        /// tmux could not be asked: what it would have said is not known.
+        var isNoAnswer = false
+    }
 
     private func call(_ arguments: [String], completion: @escaping (Result<String, Failure>) -> Void) {
         do throws(SystemError) {
@@ -198,12 +237,12 @@ final class Reloader {
                     let why =
                         result.timedOut
                         ? "tmux did not answer" : said.isEmpty ? "tmux: \(result.status)" : "tmux: \(said)"
-                    return completion(.failure(Failure(text: why)))
+                    return completion(.failure(Failure(text: why, isNoAnswer: result.timedOut)))
                 }
                 completion(.success(String(decoding: result.output, as: UTF8.self)))
             }
         } catch {
-            completion(.failure(Failure(text: "\(error)")))
+            completion(.failure(Failure(text: "\(error)", isNoAnswer: true)))
         }
     }
 }

@@ -21,7 +21,6 @@ extension Daemon {
         static let probe = "probe"
         static let notes = "launches"
         static let town = "town"
-        static let stop = "estop"
         static let client = ["client-state", "client-settings"]
         static let socket = "socket"
     }
@@ -33,9 +32,14 @@ extension Daemon {
         }
         self.watcher = watcher
         reloader = Reloader(
-            loop: loop, store: store, tmux: toolbox.tmux, environment: toolbox.environment
-        ) { [unowned self] id, failure in
-            handle(.reloadPerformed(id: id, failure: failure))
+            loop: loop, store: store, tmux: toolbox.tmux, environment: toolbox.environment,
+            holdBack: { [unowned self] identity in holdText(identity) }
+        ) { [unowned self] id, outcome in
+            switch outcome {
+            case .done: handle(.reloadPerformed(id: id, failure: nil))
+            case .failed(let why): handle(.reloadPerformed(id: id, failure: why))
+            case .putOff(let why): handle(.reloadPutOff(id: id, why: why))
+            }
             finishIfStopping()
         }
         reloader?.recover(
@@ -118,8 +122,7 @@ extension Daemon {
         let root = configuration.town.root
         locateTown()
         _ = watcher.add(.file(root.appending("mayor/town.json"), id: Spec.town))
-        let stop = watcher.add(.file(root.appending("ESTOP"), id: Spec.stop))
-        handle(.stopped(!stop.isEmpty))
+        watchTownFiles()
     }
 
     private func locateTown() {
@@ -146,10 +149,11 @@ extension Daemon {
         case Spec.notes: if report.exists { adoptNote(report.path) }
         case Spec.town:
             locateTown()
+            handle(.townChanged(path: report.path.safe))
             if report.exists { registration?.run() }
-        case Spec.stop: handle(.stopped(report.exists))
         case Spec.client[0], Spec.client[1]: client?.check()
         case Spec.socket: if !report.exists { restoreSocket() }
+        case let spec where isOfTown(spec): lookAtTown(report)
         default: if Transcripts.isOurs(report.spec) { transcripts?.changed(report.path) }
         }
     }
@@ -192,7 +196,8 @@ extension Daemon {
                     process: process, session: session,
                     identity: AgentIdentity(
                         role: environment["GT_ROLE"], rig: environment["GT_RIG"], session: session),
-                    directory: directory, isBusy: file.isBusy, since: Timestamp.now)))
+                    directory: directory, isBusy: file.isBusy, since: Timestamp.now,
+                    hasOurMark: environment["GASCLAWD_LAUNCHER"] != nil)))
     }
 
     // MARK: - Configuration

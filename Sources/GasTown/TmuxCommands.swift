@@ -46,7 +46,10 @@ public struct TmuxCommands: Sendable {
     /// Asks for the pane's session, process and hooks; see ``PaneReport``.
     public func inspect(pane: String) -> [String] {
         call([
-            ["display-message", "-p", "-t", pane, "#{session_name}\t#{pane_pid}\t#{pane_dead}\t#{pid}"],
+            [
+                "display-message", "-p", "-t", pane,
+                "#{session_name}\t#{pane_pid}\t#{pane_dead}\t#{pid}\t#{pane_dead_status}",
+            ],
             ["show-hooks", "-w", "-t", pane], ["display-message", "-p", "-t", pane, PaneReport.paneLevel],
             ["show-hooks", "-p", "-t", pane],
         ])
@@ -93,6 +96,8 @@ public struct PaneReport: Sendable, Hashable {
     public let session: String
     public let pid: Int32
     public let isDead: Bool
+    /// The exit code of a dead pane's process; nil where a signal ended it.
+    public let exitStatus: Int32?
     /// The tmux server's process: pane numbers begin anew with another one.
     public let server: Int32
     public let hooks: PaneHooks
@@ -104,11 +109,12 @@ public struct PaneReport: Sendable, Hashable {
         guard let first = lines.first else { return nil }
         lines.removeFirst()
         let fields = first.split(separator: "\t", omittingEmptySubsequences: false)
-        guard fields.count == 4, let pid = Int32(fields[1]), let server = Int32(fields[3]) else { return nil }
+        guard fields.count >= 4, let pid = Int32(fields[1]), let server = Int32(fields[3]) else { return nil }
         self.server = server
         session = String(fields[0])
         self.pid = pid
         isDead = fields[2] == "1"
+        exitStatus = fields.count > 4 ? Int32(fields[4]) : nil
         var level = PaneHooks.Level.window
         var entries: [PaneHooks.Entry] = []
         for line in lines {

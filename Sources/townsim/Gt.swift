@@ -10,7 +10,7 @@ import Timekeeping
 enum Gt {
     private static let commands = [
         "install", "rig", "config", "daemon", "mayor", "deacon", "witness", "refinery", "crew", "status", "sling",
-        "handoff", "dolt", "estop", "thaw", "version", "log",
+        "handoff", "session", "dolt", "estop", "thaw", "version", "log",
     ]
 
     static func run(_ arguments: [String]) throws(Failure) -> Int32 {
@@ -41,6 +41,7 @@ enum Gt {
         case "status": return try GtStatus.run(rest)
         case "sling": return try GtRoles.sling(rest)
         case "handoff": return try GtRoles.handoff(rest)
+        case "session": return try GtRoles.session(rest)
         case "dolt": return try GtDolt.run(rest)
         case "estop": return try GtStatus.estop(rest, isOn: true)
         case "thaw": return try GtStatus.estop(rest, isOn: false)

@@ -156,7 +156,7 @@ struct GtSeat {
     func start(_ options: StartOptions) throws(Failure) {
         let tmux = try Tmux(town)
         let agent = try GtConfig.agent(
-            for: role.rawValue, rig: rig?.name, override: options.agentOverride, in: town)
+            for: role.rawValue, rig: rig?.name, name: name, override: options.agentOverride, in: town)
         try Disk.makeDirectories(directory)
         try GtInstall.ensureSettings(in: settingsFolder)
         let environment = environment(

@@ -129,10 +129,12 @@ enum GtConfig {
 
     private static func agent(_ name: String, layers: [JSONObject]) throws(Failure) -> GtAgent? {
         for layer in layers {
-            guard let entry = layer["agents"]?[name] else { continue }
+            guard let entry = layer["agents"]?[name], !entry.isNull else { continue }
             var agent = GtAgent(
                 command: entry["command"]?.string ?? GtAgent.presets[name]?.command ?? "claude",
-                arguments: entry["args"]?.array?.compactMap(\.string) ?? GtAgent.presets[name]?.arguments ?? [])
+                // Without `args` an entry has claude's own (section 1, config).
+                arguments: entry["args"]?.array?.compactMap(\.string) ?? GtAgent.presets[name]?.arguments
+                    ?? GtAgent.presets["claude"]?.arguments ?? [])
             for member in entry["env"]?.object?.members ?? [] {
                 if let value = member.value.string { agent.environment[member.name] = value }
             }
@@ -144,16 +146,37 @@ enum GtConfig {
         return preset
     }
 
-    /// The agent of a role: the override, else the rig's or the town's choice for the role, else the default. The file
-    /// is read at each start (section 2).
+    /// The agent of a role: the override, else for a crew member the rig's or the town's choice for it, else the rig's or
+    /// the town's choice for the role, else the rig's agent, else the town's default. The files are read at each start;
+    /// `settings/agents.json` is cached for the life of the process (section 2), which for a gt command is as good.
     static func agent(
-        for role: String, rig: String?, override: String?, in town: GtTown
+        for role: String, rig: String?, name: String?, override: String?, in town: GtTown
     ) throws(Failure) -> GtAgent {
-        var layers = [try load(town.path("settings/config.json"))]
-        if let rig, let own = try Disk.object(town.path("\(rig)/settings/config.json")) { layers.insert(own, at: 0) }
-        let chosen =
-            override ?? layers.lazy.compactMap { $0["role_agents"]?[role]?.string }.first
-            ?? layers.lazy.compactMap { $0["agent"]?.string ?? $0["default_agent"]?.string }.first ?? "claude"
+        let own = try load(town.path("settings/config.json"))
+        let ofRig = try rig.flatMap { rig throws(Failure) in
+            try Disk.object(town.path("\(rig)/settings/config.json"))
+        }
+        var layers = [ofRig, own].compactMap { $0 }
+        for path in [rig.map { "\($0)/settings/agents.json" }, "settings/agents.json"] {
+            if let path, let presets = try Disk.object(town.path(path)) { layers.append(presets) }
+        }
+        if let override {
+            guard let agent = try agent(override, layers: layers) else {
+                throw Failure("agent '\(override)' not found")
+            }
+            return agent
+        }
+        var choices: [String?] = []
+        if role == "crew", let name {
+            choices += [ofRig?["worker_agents"]?[name]?.string, own["crew_agents"]?[name]?.string]
+        }
+        choices += [ofRig?["role_agents"]?[role]?.string, own["role_agents"]?[role]?.string]
+        for case let chosen? in choices {
+            // One that is not known is passed over with a warning.
+            if let agent = try agent(chosen, layers: layers) { return agent }
+            Terminal.complain("warning: role_agents[\(role)]=\(chosen) - unknown agent, falling back to default")
+        }
+        let chosen = ofRig?["agent"]?.string ?? own["default_agent"]?.string ?? "claude"
         guard let agent = try agent(chosen, layers: layers) else { throw Failure("agent '\(chosen)' not found") }
         return agent
     }

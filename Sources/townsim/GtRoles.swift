@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import JSON
 import LinuxSys
 
 /// `gt mayor|deacon|witness|refinery|crew …`, `gt sling`, `gt handoff` (gt-contract.md section 1).
@@ -119,6 +120,46 @@ enum GtRoles {
         return 0
     }
 
+    // MARK: - Polecats
+
+    /// `session restart RIG/POLECAT [-f]` and `session list [--rig R] --json`: polecats only (section 1).
+    static func session(_ arguments: [String]) throws(Failure) -> Int32 {
+        guard let verb = arguments.first else { throw Failure("gt session: a subcommand is needed") }
+        let words = Words(Array(arguments.dropFirst()), valued: ["--rig"])
+        let town = try GtTown.find()
+        switch verb {
+        case "restart":
+            guard words.positional.count == 1, let address = words.positional.first else {
+                throw Failure("accepts 1 arg(s), received \(words.positional.count)")
+            }
+            let parts = address.split(separator: "/").map(String.init)
+            guard parts.count == 2 else { throw Failure("invalid address '\(address)': want <rig>/<polecat>") }
+            let seat = GtSeat(town: town, role: .polecat, rig: try town.rig(parts[0]), name: parts[1])
+            guard Disk.isDirectory(seat.directory) else { throw Failure("polecat '\(parts[1])' not found") }
+            if try Tmux(town).hasSession(seat.session) { try seat.stop() }
+            // CLAUDE_CONFIG_DIR is not forwarded here (section 2).
+            try seat.start(GtSeat.StartOptions(forwardsConfigDirectory: false, topic: "restart"))
+            Terminal.say("✓ Session restarted: \(seat.session)")
+            return 0
+        case "list":
+            let sessions = try Tmux(town).sessions()
+            var rows: [JSONValue] = []
+            for rig in try town.rigs() where words.value("--rig").map({ $0 == rig.name }) ?? true {
+                for name in Disk.names(town.path("\(rig.name)/polecats")) where !name.hasPrefix(".") {
+                    let seat = GtSeat(town: town, role: .polecat, rig: rig, name: name)
+                    rows.append([
+                        "rig": .string(rig.name), "polecat": .string(name), "session_id": .string(seat.session),
+                        "running": .bool(sessions.contains(seat.session)),
+                    ])
+                }
+            }
+            // The literal null where there is none.
+            Terminal.say((rows.isEmpty ? JSONValue.null : .array(rows)).line)
+            return 0
+        default: throw Failure("unknown command \"\(verb)\" for \"gt session\"")
+        }
+    }
+
     private static func named(_ words: Words, _ town: GtTown) throws(Failure) -> [GtSeat] {
         var seats: [GtSeat] = []
         var rig = words.value("--rig")
@@ -195,7 +236,7 @@ enum GtRoles {
             }
         let seat = GtSeat(town: town, role: kind, rig: rig, name: role.count > 2 ? role[2] : nil)
         var agent = try GtConfig.agent(
-            for: kind.rawValue, rig: rig?.name, override: Environment.value("GT_AGENT"), in: town)
+            for: kind.rawValue, rig: rig?.name, name: seat.name, override: Environment.value("GT_AGENT"), in: town)
         agent.environment = agent.environment.filter { $0.key == "NODE_OPTIONS" }
         var environment = seat.environment(
             from: GtSeat.ownEnvironment, forwardsConfigDirectory: true,

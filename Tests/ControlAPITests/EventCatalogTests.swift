@@ -37,7 +37,8 @@ import Testing
             + ["added", "removed", "activated", "recovered", "cooled", "disabled"].map { "key.\($0)" }
             + ["leased", "exited", "stalled", "unmanaged", "unsafe_settings"].map { "agent.\($0)" }
             + ["started", "finished", "failed"].map { "agent.reload.\($0)" }
-            + ["overflow", "degraded", "recovered"].map { "watch.\($0)" } + ["town.estop", "town.thaw"]
+            + ["overflow", "degraded", "recovered"].map { "watch.\($0)" }
+            + ["estop", "thaw", "session_death", "mass_death", "crash_loop", "changed"].map { "town.\($0)" }
         for name in names { #expect(EventCatalog.id(of: name) != nil, "\(name)") }
     }
 }

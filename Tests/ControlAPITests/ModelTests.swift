@@ -137,12 +137,12 @@ import Timekeeping
         #expect(
             agent.object?.names == [
                 "session", "role", "rig", "pid", "running", "key", "since", "stalled", "busy", "unmanaged",
-                "pending_reload",
+                "pending_reload", "detail",
             ])
         #expect(agent["busy"]?.isNull == true)
         #expect(json["watch"]?["probe_ms"]?.isNull == true)
         #expect(json["config"]?["ok"] == true)
-        #expect(json["town"]?.object?.names == ["root", "installed", "estop"])
+        #expect(json["town"]?.object?.names == ["root", "installed", "estop", "holds", "rejected"])
     }
 
     @Test func itServesWhileAKeyIsReady() {

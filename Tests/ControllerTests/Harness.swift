@@ -26,6 +26,8 @@ struct Harness {
     /// The effects of the last input.
     var last: [Effect] = []
     var events: [Event] = []
+    /// What a look at any pane shows.
+    var pane = PaneState.dead(status: nil)
     private var serial: UInt64 = 0
     private var answers: [ReplyToken: Result<LeaseAnswer, ControlError>] = [:]
     private var rotations: [ReplyToken: Result<String, ControlError>] = [:]
@@ -53,14 +55,18 @@ struct Harness {
     // MARK: - Inputs
 
     @discardableResult mutating func feed(_ input: Input) -> [Effect] {
-        last = controller.handle(input, at: now)
-        for effect in last {
+        let effects = controller.handle(input, at: now)
+        last = effects
+        for effect in effects {
             switch effect {
             case .emit(let event): events.append(event)
             case .answerLease(let token, let result):
                 #expect(answers[token] == nil, "a request is answered once")
                 answers[token] = result
             case .answerRotation(let token, let result): rotations[token] = result
+            case .look(let place, _):
+                let before = last
+                last = before + feed(.paneSeen(place, pane))
             default: break
             }
         }
@@ -207,6 +213,32 @@ struct Harness {
         if let process = order.process { feed(.processExited(process)) }
         feed(.reloadPerformed(id: order.id, failure: nil))
         return try launch(order.session, pane: order.place.pane, directory: old?.directory)
+    }
+
+    /// gt's restart that was ordered by the last input.
+    var restart: RestartOrder? {
+        for effect in last { if case .restart(let order) = effect { return order } }
+        return nil
+    }
+
+    /// Lets gt start an agent anew: the session is made again, in another pane.
+    mutating func perform(_ order: RestartOrder, directory: String? = nil, role: String? = nil) throws -> Agent {
+        let old = controller.leases.values.first { $0.session == order.session }
+        if let old { feed(.processExited(old.process)) }
+        let agent = try launch(order.session, directory: directory ?? old?.directory, role: role)
+        feed(.reloadPerformed(id: order.id, failure: nil))
+        return agent
+    }
+
+    /// A file of the town as it is from now on.
+    mutating func write(_ file: TownFile, _ text: String?, _ source: TownReadingSource = .change) {
+        feed(
+            .townRead(
+                [
+                    TownReading(
+                        file: file, path: "\(Self.town)/\(file.path)",
+                        content: .bytes(text.map { Array($0.utf8) }))
+                ], source))
     }
 
     /// Performs all that is ordered; the sessions in their order.

@@ -93,7 +93,7 @@ import Timekeeping
         #expect(harness.order == nil)
         harness.pass(1)
         #expect(harness.all("key.removed").count == 1)
-        #expect(harness.controller.reload?.order.process == one.process)
+        #expect(harness.controller.reload?.order?.process == one.process)
     }
 
     @Test func agentsOfAReplacedKeyMoveAtOnce() throws {

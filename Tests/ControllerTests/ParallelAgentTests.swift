@@ -35,7 +35,7 @@ import Timekeeping
         let started = harness.all("agent.reload.started")
         #expect(started.count == 1)
         #expect(started.first?["resumed"]?.bool == true)
-        #expect(harness.controller.reload?.order.process == parent.process)
+        #expect(harness.controller.reload?.order?.process == parent.process)
         #expect(harness.controller.leases[process]?.pending == nil)
     }
 

@@ -30,6 +30,7 @@ private struct RandomLife {
     var agents: [Agent] = []
     /// The reload that waits for its performer.
     var orders: [ReloadOrder] = []
+    var restarts: [RestartOrder] = []
     /// When each key was to be ready again, at the last look.
     var until: [KeyID: Timestamp] = [:]
     var generation = 0
@@ -54,7 +55,10 @@ private struct RandomLife {
     }
 
     mutating func step() throws {
-        switch Int.random(in: 0..<20, using: &random) {
+        harness.pane =
+            [.gone, .alive, .dead(status: nil), .dead(status: nil), .dead(status: 1), .dead(status: 0), .unknown]
+            .randomElement(using: &random) ?? .gone
+        switch Int.random(in: 0..<24, using: &random) {
         case 0...2:
             let pane = "%\(Int.random(in: 0..<6, using: &random))"
             let (agent, token) = try harness.ask(
@@ -88,6 +92,17 @@ private struct RandomLife {
             settings.isRolling = Int.random(in: 0..<4, using: &random) > 0
             harness.feed(.configured(settings, path: nil))
         case 17...18: try perform()
+        case 19:
+            let command = ["a", "b", "c"].randomElement(using: &random) ?? ""
+            let text =
+                [#"{"agents":{"claude":{"command":"/\#(command)/claude"}}}"#, "{", nil].randomElement(using: &random)
+                ?? nil
+            harness.write(.settings, text)
+        case 20: try performRestart()
+        case 21:
+            let holds = [TownHold.rigStop("red"), .parked("red"), .deaconPaused, .shuttingDown]
+            harness.feed(
+                .held(holds.randomElement(using: &random) ?? .stop, Int.random(in: 0..<4, using: &random) == 0))
         default:
             // One look at a time, so that every effect is seen.
             let end = harness.now + .seconds([1, 7, 29, 61, 400, 4000].randomElement(using: &random) ?? 1)
@@ -124,17 +139,46 @@ private struct RandomLife {
         }
     }
 
+    /// gt comes to its end, whatever it has done.
+    private mutating func performRestart() throws {
+        guard let order = restarts.popLast() else { return }
+        let old = agents.first { $0.session == order.session }
+        if let old, Bool.random(using: &random) {
+            agents.removeAll { $0.process == old.process }
+            harness.feed(.processExited(old.process))
+            note()
+            let (agent, token) = try harness.ask(order.session, pane: "%7\(Int.random(in: 0..<9, using: &random))")
+            if case .success = harness.answer(token) { agents.append(agent) }
+            note()
+        }
+        harness.feed(
+            .reloadPerformed(id: order.id, failure: Bool.random(using: &random) ? "gt: exit 1" : nil))
+    }
+
     /// What must hold after every input.
     private mutating func note() {
         let controller = harness.controller
         let pool = controller.pool
         let now = harness.now
         var ordered: [ReloadOrder] = []
-        for effect in harness.last { if case .reload(let order) = effect { ordered.append(order) } }
-        #expect(ordered.count <= 1, "one input begins one reload at most")
+        var begun = 0
+        for effect in harness.last {
+            switch effect {
+            case .reload(let order):
+                ordered.append(order)
+                begun += 1
+            case .restart(let order):
+                restarts = [order]
+                begun += 1
+                #expect(controller.hold(on: order.identity) == nil)
+                #expect(pool.readyCount(at: now) > 0, "nobody is restarted while no key is ready")
+            default: break
+            }
+        }
+        #expect(begun <= 1, "one input begins one reload at most")
         if let order = ordered.last {
             #expect(controller.reload?.order == order)
-            #expect(!controller.isStopped)
+            #expect(controller.hold(on: order.identity) == nil)
             #expect(pool.readyCount(at: now) > 0, "nobody is restarted while no key is ready")
             orders = [order]
         }

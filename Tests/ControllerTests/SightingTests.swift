@@ -222,7 +222,7 @@ import Timekeeping
         #expect(harness.report().state == .degraded)
         #expect(harness.report().detail.contains("rotations"))
         // When the window is over the agent goes on without another row.
-        harness.pass(325)
+        harness.pass(300)
         #expect(harness.all("agent.reload.started").count == 11)
     }
 
@@ -239,7 +239,7 @@ import Timekeeping
         #expect(harness.order == nil)
         harness.pass(20)
         #expect(harness.all("key.recovered").count == 1)
-        harness.pass(305)
+        harness.pass(280)
         #expect(harness.all("agent.reload.started").count == 11)
     }
 

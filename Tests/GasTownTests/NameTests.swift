@@ -124,7 +124,25 @@ import Testing
     func anAgentIsWhatGtSaysItIs(
         _ role: String?, _ rig: String?, _ session: String, _ wanted: AgentRole, _ inRig: String?
     ) {
-        #expect(AgentIdentity(role: role, rig: rig, session: session) == AgentIdentity(role: wanted, rig: inRig))
+        let identity = AgentIdentity(role: role, rig: rig, session: session)
+        #expect(identity.role == wanted)
+        #expect(identity.rig == inRig)
+    }
+
+    @Test(
+        arguments: [
+            ("project/crew/max", "pr-crew-max", "max"), ("project/crew/a-b", "pr-crew-a-b", "a-b"),
+            (nil, "pr-crew-a-b", "a-b"), ("crew", "pr-crew-max", "max"), ("project/polecats/nux", "x", "nux"),
+            ("polecat", "pr-nux", "nux"), ("dog/alpha", "hq-dog-alpha", "alpha"), (nil, "hq-dog-alpha", "alpha"),
+            ("mayor", "hq-mayor", nil), ("project/witness", "pr-witness", nil),
+        ] as [(String?, String, String?)])
+    func aWorkerHasAName(_ role: String?, _ session: String, _ name: String?) {
+        #expect(AgentIdentity(role: role, rig: nil, session: session).name == name)
+    }
+
+    @Test func aNameIsNoPathAndNoOption() {
+        for name in ["max", "a-b", "A_1.x", "Zoë"] { #expect(AgentIdentity.isName(name)) }
+        for name in ["", "-f", "--all", ".", "..", "a/b", "a b", "a\nb", "a\0"] { #expect(!AgentIdentity.isName(name)) }
     }
 }
 
