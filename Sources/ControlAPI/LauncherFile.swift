@@ -38,8 +38,17 @@ public struct LauncherFile: Sendable, Equatable {
         ["socket": .string(socket.string), "state": .string(state.string), "program": .optional(program)]
     }
 
-    /// Its place for a folder of links.
+    /// Its place for a folder of links in a state directory.
     public static func path(bin: FilePath) -> FilePath { bin.removingLastComponent().appending("launcher.json") }
+    /// Its place for the links that a package installed, which serve every user: in the home, where a launcher finds it
+    /// with nothing but its environment.
+    public static func path(home: FilePath) -> FilePath {
+        home.appending(".local/state/gasclawd/installed.json")
+    }
+    /// Where a package puts the links that lead to an executable: `/usr/lib/gasclawd/bin` for `/usr/bin/gasclawd`.
+    public static func installedFolder(of executable: FilePath) -> FilePath {
+        executable.removingLastComponent().removingLastComponent().appending("lib/gasclawd/bin")
+    }
     /// The values of the last lease, for starts without a daemon. 0600: the key is in it.
     public static func fallback(state: FilePath) -> FilePath { state.appending("launch.json") }
     /// Where a start without a daemon leaves a note.

@@ -32,6 +32,8 @@ public final class Daemon {
     let options: DaemonOptions
     var configuration: Configuration
     let store: StateStore
+    /// The links that a package brought, where we are behind them.
+    let installedLinks: Links.Installed?
     let loop: EventLoop
     let log: Logger
     let bootID: String
@@ -97,7 +99,8 @@ public final class Daemon {
         self.options = options
         self.log = log
         configuration = options.configuration
-        store = StateStore(directory: configuration.paths.state)
+        installedLinks = Self.installedLinks(home: options.environment.variables["HOME"], log: log)
+        store = StateStore(directory: configuration.paths.state, bin: installedLinks?.bin)
         // Each agent costs a few descriptors; 1,024 is what select(2) can count, and nothing here uses that.
         ResourceLimits.raiseOpenFiles(to: 16_384)
         // Our memory holds the keys.
@@ -145,6 +148,15 @@ public final class Daemon {
             } else {
                 controller.adoptEnded(lease, at: startedAt)
             }
+        }
+    }
+
+    private static func installedLinks(home: String?, log: Logger) -> Links.Installed? {
+        do throws(SystemError) {
+            return try Links.installed(executable: CurrentProcess.executable(), home: home)
+        } catch {
+            log.warning("the installed links are not used", metadata: ["error": "\(error)"])
+            return nil
         }
     }
 

@@ -1,12 +1,39 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import ControlAPI
 import JSON
 import LinuxSys
 import SystemPackage
 
-/// The folder that stands in for Claude Code: links to this program, and beside it the way to this daemon.
+/// The folder that stands in for Claude Code: links to this program, and the way to this daemon.
 enum Links {
     static let names = ["claude", "agent-shell"]
+
+    /// What a package brought: links that are there already, and the claim to be this user's daemon behind them.
+    struct Installed {
+        let bin: FilePath
+        /// Where launchers look.
+        let file: FilePath
+        let lock: LockFile
+    }
+
+    /// - Parameters:
+    ///   - executable: Our own file.
+    ///   - home: `$HOME`.
+    /// - Returns: nil where no package brought links to us, or where another daemon of this user is behind them.
+    static func installed(executable: FilePath, home: String?) throws(SystemError) -> Installed? {
+        let bin = LauncherFile.installedFolder(of: executable)
+        guard let home, home.hasPrefix("/"), names.allSatisfy({ leads(bin.appending($0), to: executable) })
+        else { return nil }
+        let file = LauncherFile.path(home: FilePath(home))
+        try Syscalls.makeDirectories(file.removingLastComponent())
+        guard let lock = try LockFile(FilePath(file.string + ".lock")) else { return nil }
+        return Installed(bin: bin, file: file, lock: lock)
+    }
+
+    private static func leads(_ link: FilePath, to executable: FilePath) -> Bool {
+        do throws(SystemError) { return try Syscalls.realPath(link) == executable } catch { return false }
+    }
 
     /// Makes the links lead to our executable and writes `launcher.json`.
     static func make(bin: FilePath, launcher: JSONValue, at file: FilePath) throws(SystemError) {

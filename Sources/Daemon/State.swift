@@ -99,7 +99,11 @@ extension Daemon {
             socket: ControlClient.socketPath(runtime: configuration.paths.runtime), state: store.directory,
             program: toolbox.claude)
         do throws(SystemError) {
-            try Links.make(bin: store.bin, launcher: launcher.json, at: LauncherFile.path(bin: store.bin))
+            if let installedLinks {
+                try AtomicFile.replace(installedLinks.file, with: launcher.json.encoded() + [10], durable: false)
+            } else {
+                try Links.make(bin: store.bin, launcher: launcher.json, at: LauncherFile.path(bin: store.bin))
+            }
         } catch {
             noteState(problem: "links for agents cannot be made: \(error)")
         }

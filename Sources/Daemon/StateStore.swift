@@ -8,6 +8,14 @@ import SystemPackage
 /// The files of the state directory. All are 0600 and replaced in one step.
 struct StateStore {
     let directory: FilePath
+    /// The folder of the links that agents are started by.
+    let bin: FilePath
+
+    /// - Parameter bin: nil for the folder that belongs to this state.
+    init(directory: FilePath, bin: FilePath? = nil) {
+        self.directory = directory
+        self.bin = bin ?? directory.appending("bin")
+    }
 
     static let lengthMax = 16 << 20
 
@@ -17,7 +25,6 @@ struct StateStore {
     var offsets: FilePath { directory.appending("offsets.json") }
     /// Hooks that are set aside right now.
     var asides: FilePath { directory.appending("reloads.json") }
-    var bin: FilePath { directory.appending("bin") }
     var agentSettings: FilePath { directory.appending("settings") }
 
     /// Makes the directory, closed to others.

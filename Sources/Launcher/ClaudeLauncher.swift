@@ -50,7 +50,7 @@ public struct ClaudeLauncher {
         program = RealProgram(ourselves: ourselves, path: environment["PATH"] ?? "", home: environment["HOME"])
         var found: LauncherFile?
         if let name = arguments.first, let bin = Self.bin(of: name, environment: environment, ourselves: ourselves) {
-            found = LauncherFile(at: LauncherFile.path(bin: bin))
+            found = LauncherFile(at: Self.file(bin: bin, home: environment["HOME"], ourselves: ourselves))
         }
         if let socket = environment["GASCLAWD_SOCKET"], socket.hasPrefix("/") {
             let state = found?.state ?? FilePath(socket).removingLastComponent()
@@ -76,6 +76,19 @@ public struct ClaudeLauncher {
             }
         }
         return nil
+    }
+
+    /// Where the daemon has left the way to it. Links that a package installed serve every user, so theirs is in the home.
+    private static func file(bin: FilePath, home: String?, ourselves: FilePath) -> FilePath {
+        do throws(SystemError) {
+            if let home, home.hasPrefix("/"), try Syscalls.realPath(bin) == LauncherFile.installedFolder(of: ourselves)
+            {
+                return LauncherFile.path(home: FilePath(home))
+            }
+        } catch {
+            // A folder that cannot be resolved is taken by its name.
+        }
+        return LauncherFile.path(bin: bin)
     }
 
     // MARK: - The launch
