@@ -17,6 +17,12 @@ let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
 let nioPosix = Target.Dependency.product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1 = Target.Dependency.product(name: "NIOHTTP1", package: "swift-nio")
 
+/// The commit that is built, with `+` if files differ from it. `make` says it, for SwiftPM keeps what it once read of this
+/// file, and what git says may be older by then.
+let commit =
+    Context.environment["GASCLAWD_COMMIT"]
+    ?? Context.gitInformation.map { $0.currentCommit + ($0.hasUncommittedChanges ? "+" : "") } ?? ""
+
 /// A library target and the test target that belongs to it.
 func module(
     _ name: String, _ dependencies: [Target.Dependency] = [],
@@ -43,6 +49,7 @@ let package = Package(
         .systemLibrary(
             name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
         .target(name: "CLinuxSys"),
+        .target(name: "CBuild", cSettings: [.define("GASCLAWD_COMMIT", to: "\"\(commit)\"")]),
         .target(
             name: "CToml",
             cxxSettings: [.define("TOML_EXCEPTIONS", to: "0"), .define("TOML_HEADER_ONLY", to: "1")]),
@@ -82,7 +89,7 @@ let package = Package(
             .executableTarget(
                 name: "gasclawd",
                 dependencies: [
-                    "Configuration", "ControlAPI", "Daemon", "JSON", "Launcher", "LinuxSys", "SystemdKit",
+                    "CBuild", "Configuration", "ControlAPI", "Daemon", "JSON", "Launcher", "LinuxSys", "SystemdKit",
                     "Timekeeping", argumentParser, logging, system,
                 ], swiftSettings: strict),
             .executableTarget(

@@ -8,9 +8,6 @@ import JSON
 import LinuxSys
 import SystemPackage
 
-/// The program's version (semver.org).
-let gasclawdVersion = "0.1.0"
-
 struct Gasclawd: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "gasclawd",
@@ -24,7 +21,7 @@ struct Gasclawd: ParsableCommand {
         subcommands: [
             RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self,
             CheckCommand.self,
-            ReloadCommand.self, VersionCommand.self, CatalogCommand.self,
+            ReloadCommand.self, VersionCommand.self, CatalogCommand.self, ManualCommand.self,
         ])
 }
 
@@ -82,10 +79,10 @@ enum Output {
 
 /// The options of every command.
 struct CommonOptions: ParsableArguments {
-    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"))
+    @Option(name: .long, help: ArgumentHelp("The configuration file.", valueName: "file"), completion: .file())
     var config: String?
 
-    @Option(name: .long, help: ArgumentHelp("The daemon's control socket.", valueName: "path"))
+    @Option(name: .long, help: ArgumentHelp("The daemon's control socket.", valueName: "path"), completion: .file())
     var socket: String?
 
     /// Where the daemon's socket is: commands need no more of the configuration than its `[paths]` (contract H).

@@ -12,7 +12,9 @@ struct EventsCommand: ParsableCommand {
     @OptionGroup var options: CommonOptions
     @Flag(help: "Go on with what comes.") var follow = false
     @Option(help: ArgumentHelp("Only events after this number.", valueName: "seq")) var since: Int = 0
-    @Option(name: .customLong("type"), help: ArgumentHelp("Only this type; may be repeated.", valueName: "type"))
+    @Option(
+        name: .customLong("type"), help: ArgumentHelp("Only this type; may be repeated.", valueName: "type"),
+        completion: .list(EventCatalog.entries.map(\.type)))
     var types: [String] = []
     @Flag(help: "Print JSON, one event a line.") var json = false
 

@@ -78,6 +78,7 @@ struct KeysCommand: ParsableCommand {
     struct Explain: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show what an error's text is taken for, and what follows.")
+        @OptionGroup var options: CommonOptions
         @Argument(help: "What the provider said.") var text: String
         @Option(help: ArgumentHelp("The HTTP status.", valueName: "code")) var status: Int?
         @Flag(help: "Print JSON.") var json = false

@@ -60,9 +60,7 @@ struct VersionCommand: ParsableCommand {
     @Flag(help: "Print JSON.") var json = false
 
     mutating func run() throws {
-        Output.write(
-            json ? JSONValue.object(["version": .string(gasclawdVersion)]).line + "\n" : "gasclawd \(gasclawdVersion)\n"
-        )
+        Output.write(try json ? BuildInformation.json().line + "\n" : "gasclawd \(gasclawdVersion)\n")
     }
 }
 
