@@ -2,12 +2,24 @@
 
 SWIFT ?= swift
 DEBUG = .build/debug
+# A folder of its own: the release is linked in another way than what the tests use.
+RELEASE = .build-release/release
+PREFIX ?= /usr/local
+DESTDIR ?=
+export PREFIX DESTDIR
+# The commit goes into the program; + says that files differ from it.
+COMMIT = $(shell git describe --always --abbrev=40 --dirty=+ --exclude='*' 2>/dev/null)
+# Swift's libraries are linked in, so that nothing but Debian's own is needed. The names of folders are left out: the
+# same sources give the same program wherever they lie.
+RELEASE_FLAGS = -c release --scratch-path .build-release --static-swift-stdlib --product gasclawd --disable-local-rpath \
+	-Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. \
+	-Xcxx -ffile-prefix-map=$(CURDIR)=. -Xlinker --build-id=sha1
 
-.PHONY: help deps build demo test lab bench format lint clean
+.PHONY: help deps build demo test lab bench release install uninstall deb package-lab format lint clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 13
 
 deps: ## installs what the build and the tests need from Debian
 	@scripts/deps.sh
@@ -29,6 +41,22 @@ bench: deps ## measures the budgets with the release build
 	$(SWIFT) build -c release
 	Benchmarks/run
 
+release: deps ## the program as it is shipped, in .build-release
+	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS)
+
+install: ## installs what `make release` built: PREFIX=/usr/local, DESTDIR= for packages
+	@scripts/install files $(RELEASE)
+
+uninstall: ## removes what `make install` installed, with the same PREFIX; configuration and keys stay
+	@scripts/install remove
+
+deb: release ## the Debian package, in .build-release
+	@scripts/deb $(RELEASE) .build-release
+
+package-lab: build deb ## installs, upgrades and purges the package in a Debian of its own; as root
+	@scripts/deps.sh --package
+	@Tests/Package/run .build-release $(DEBUG) || [ $$? -eq 77 ]
+
 format: ## brings the sources into the project's format
 	$(SWIFT) format --in-place --recursive Sources Tests Benchmarks/Sources
 
@@ -36,4 +64,4 @@ lint: ## says where the sources are not in the project's format
 	$(SWIFT) format lint --recursive Sources Tests Benchmarks/Sources
 
 clean: ## removes what was built
-	rm -rf .build
+	rm -rf .build .build-release
