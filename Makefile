@@ -41,7 +41,8 @@ bench: deps ## measures the budgets with the release build
 	$(SWIFT) build -c release
 	Benchmarks/run
 
-release: deps ## the program as it is shipped, in .build-release
+release: ## the program as it is shipped, in .build-release
+	@scripts/deps.sh --build
 	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS)
 
 install: ## installs what `make release` built: PREFIX=/usr/local, DESTDIR= for packages
