@@ -48,6 +48,7 @@ let package = Package(
     targets: [
         .systemLibrary(
             name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(name: "CPcre2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
         .target(name: "CLinuxSys"),
         .target(name: "CBuild", cSettings: [.define("GASCLAWD_COMMIT", to: "\"\(commit)\"")]),
         .target(
@@ -62,14 +63,15 @@ let package = Package(
         + module("LinuxSys", ["CLinuxSys", system, "Timekeeping"])
         + module("Secrets", ["CLinuxSys"])
         + module("SystemdKit", ["CSystemd", "LinuxSys", "Timekeeping", logging, system])
-        + module("FileWatching", ["LinuxSys", "CLinuxSys", system])
+        + module("FileWatching", ["LinuxSys", "CLinuxSys", "Timekeeping", system])
         + module("LogFollowing", ["LinuxSys", "JSON", system])
+        + module("LineMatching", ["CPcre2", "LinuxSys"])
         // What decides: pure
         + module("KeyPool", ["JSON", "Secrets", "Timekeeping", "TOML"])
         + module(
             "GasTown", ["JSON", "LinuxSys", "Secrets", "TOML", "Timekeeping", system], resources: [.copy("Rows")])
         + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system])
-        + module("Configuration", ["ControlAPI", "TOML", "LinuxSys", "Timekeeping", system])
+        + module("Configuration", ["ControlAPI", "LineMatching", "TOML", "LinuxSys", "Timekeeping", system])
         + module("Supervision", ["JSON", "Timekeeping"])
         + module("Controller", ["ControlAPI", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping"])
         // What acts
@@ -82,7 +84,7 @@ let package = Package(
             "Daemon",
             [
                 "Configuration", "ControlAPI", "ControlServer", "Controller", "FileWatching", "GasTown",
-                "JSON", "KeyPool", "LinuxSys", "LogFollowing", "Secrets", "Supervision", "SystemdKit",
+                "JSON", "KeyPool", "LineMatching", "LinuxSys", "LogFollowing", "Secrets", "Supervision", "SystemdKit",
                 "Timekeeping", logging, system,
             ])
         + [

@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import ControlAPI
+import LineMatching
 
 /// Settings that are lists of words or of tables.
 extension ValueReader {
@@ -192,11 +193,16 @@ func globProblem(_ text: String) -> String? {
     if text.hasPrefix("/") || text.hasPrefix("~") { return "\(quoted(text)) must be a name inside the town" }
     let parts = text.split(separator: "/", omittingEmptySubsequences: false)
     if parts.contains("..") || parts.contains(".") { return "\(quoted(text)) must not leave the town (no . and ..)" }
-    return parts.contains("") ? "\(quoted(text)) has an empty part" : nil
+    if parts.contains("") { return "\(quoted(text)) has an empty part" }
+    // Folders at any depth would have to be watched, and the cost must not grow with the town.
+    return parts.contains("**") ? "\(quoted(text)): ** is not supported (name each folder, with * in its name)" : nil
 }
 
 /// A regular expression that can be used.
-func patternProblem(_ text: String) -> String? { emptinessProblem(text) }
+func patternProblem(_ text: String) -> String? {
+    if let problem = emptinessProblem(text) { return problem }
+    return Pattern.problem(in: text).map { "\(quoted(text)) is no pattern: \($0)" }
+}
 
 func causeProblem(_ text: String) -> String? {
     let causes = Configuration.LogRule.causes

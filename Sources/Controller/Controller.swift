@@ -312,6 +312,8 @@ public struct Controller: Sendable {
                             "disabled", id: id.text, account: account, cause: cause.rawValue, until: nil, reason: reason
                         )))
             case .recovered(let id, let account, let reason):
+                // Ready again, it may fail again: as after an activation.
+                if id == pool.active { firedRules = [] }
                 effects.append(.emit(.key("recovered", id: id.text, account: account, reason: reason)))
             case .activated(let id, let account, let reason):
                 activatedAt = now

@@ -35,13 +35,14 @@ public struct HookSighting: Sendable {
 public struct LogSighting: Sendable {
     /// What tells one rule from another.
     public let rule: String
-    public let cause: Cause
+    /// What a matching line stands for; nil: its own words tell, and it is nobody's failure.
+    public let cause: Cause?
     /// The line; from outside, not yet redacted.
     public let text: String
-    /// When it arrived.
-    public let time: Timestamp
+    /// When it was there at the latest; nil: before we followed the file.
+    public let time: Timestamp?
 
-    public init(rule: String, cause: Cause, text: String, time: Timestamp) {
+    public init(rule: String, cause: Cause?, text: String, time: Timestamp?) {
         self.rule = rule
         self.cause = cause
         self.text = text
@@ -95,14 +96,16 @@ extension Controller {
     mutating func seeLogLine(_ line: LogSighting, _ now: Timestamp) {
         let classified = CauseRules.classify(text: line.text, status: nil, at: now)
         // The rule's author says what it is; the line may still say until when.
+        let cause = line.cause ?? classified.cause
         let verdict = Verdict(
-            cause: line.cause, window: line.cause == .quota ? classified.window ?? .fiveHours : nil,
-            retryAfter: classified.retryAfter, resetAt: classified.resetAt, rule: "watch.logs")
+            cause: cause, window: cause == .quota ? classified.window ?? .fiveHours : nil,
+            retryAfter: classified.retryAfter, resetAt: classified.resetAt, rule: line.rule)
+        let concerned = line.cause == nil ? nil : pool.active
         let told = Telling(
-            verdict: verdict, by: .log, text: redactor.redact(line.text), session: nil, key: pool.active,
+            verdict: verdict, by: .log, text: redactor.redact(line.text), session: nil, key: concerned,
             place: effects.count)
-        guard let active = pool.active else { return tell(told, .nobody) }
-        guard line.time >= activatedAt else { return tell(told, .old) }
+        guard let active = concerned else { return tell(told, .nobody) }
+        guard let time = line.time, time > activatedAt else { return tell(told, .old) }
         guard verdict.cause.effect.scope != .nothing else { return tell(told, .notTheKey) }
         guard !firedRules.contains(line.rule) else { return tell(told, .seen) }
         guard pool.isReady(active, at: now) else { return tell(told, .cooling) }

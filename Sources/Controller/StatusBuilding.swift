@@ -20,6 +20,8 @@ public struct Surroundings: Sendable {
     public var clientProblem: String?
     /// Why a path is lost, where one is.
     public var watchProblem: String?
+    /// Why a rule for logs is not applied, where one is not.
+    public var ruleProblem: String?
     public var stateProblem: String?
     public var isRootWithoutSandbox = false
     public var watch = StatusReport.Watch()
@@ -123,7 +125,7 @@ extension Controller {
         if isRotationLimited(now) { return "\(Self.rotationsMax) rotations within 10 minutes: keys cool, agents stay" }
         if let problem = surroundings.bootstrapProblem ?? surroundings.clientProblem { return problem }
         if let polled = surroundings.watch.polled.first { return "polled instead of watched: \(polled)" }
-        if let problem = surroundings.watchProblem { return problem }
+        if let problem = surroundings.watchProblem ?? surroundings.ruleProblem { return problem }
         if let error = config.errors.first { return "configuration refused: \(error)" }
         if let file = rejectedTown.values.min(by: { $0.path < $1.path }) {
             return "a file of the town is refused: \(file.error)"

@@ -56,7 +56,9 @@ public final class Daemon {
     var serverDirectory: Descriptor?
     var accounts: AccountReader?
     var watcher: FileWatcher?
+    var followed: FollowedFiles?
     var transcripts: Transcripts?
+    var logs: Logs?
     var client: ClientFiles?
     var reloader: Reloader?
     var registration: Registration?
@@ -185,6 +187,8 @@ public final class Daemon {
         adoptNotes()
         findLegacy()
         handle(.started)
+        followLogs()
+        followed?.readAll()
         try startServer()
         startRegistration()
         startLiveness()
@@ -297,7 +301,7 @@ public final class Daemon {
             isTurnEndPlanned = false
             if mustPersist { persist() }
             alarm?.set(controller.nextWake(after: Timestamp.now))
-            if transcripts?.hasNews == true { planOffsets() }
+            if followed?.hasNews == true { planOffsets() }
             answerReloadWaiters()
             publishState()
             finishIfStopping()

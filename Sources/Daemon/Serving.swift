@@ -111,7 +111,7 @@ extension Daemon {
                     report.isServing ? 200 : 503))
         case .metrics:
             let gauges = Metrics.Gauges(
-                report: status, skippedLines: transcripts?.skippedLines ?? 0, droppedRecords: options.droppedRecords())
+                report: status, skippedLines: followed?.skippedLines ?? 0, droppedRecords: options.droppedRecords())
             call.reply(
                 .text(metrics.text(gauges, at: Timestamp.now), type: "text/plain; version=0.0.4; charset=utf-8"))
         case .reload(let wait): reload(call, wait: wait)

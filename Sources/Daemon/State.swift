@@ -48,10 +48,10 @@ extension Daemon {
     }
 
     func saveOffsets() {
-        guard let transcripts, transcripts.hasNews, !mustPersist else { return }
+        guard let followed, followed.hasNews, !mustPersist else { return }
         do throws(SystemError) {
-            try store.write(transcripts.snapshot, to: store.offsets)
-            transcripts.saved()
+            try store.write(followed.snapshot, to: store.offsets)
+            followed.saved()
         } catch {
             // They are behind, which is safe: rows are known by their ids.
             noteState(problem: "state cannot be written: \(error)")

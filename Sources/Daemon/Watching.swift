@@ -7,6 +7,7 @@ import Controller
 import FileWatching
 import GasTown
 import JSON
+import KeyPool
 import LinuxSys
 import LogFollowing
 import Logging
@@ -45,6 +46,11 @@ extension Daemon {
         reloader?.recover(
             store.read(store.asides) { [log] in log.warning("\($0)") },
             mayRespawn: !Syscalls.exists(configuration.town.root.appending("ESTOP")))
+        followed = FollowedFiles(
+            saved: store.read(store.offsets) { [log] in log.warning("\($0)") }, on: loop
+        ) { [log] path, error in
+            log.warning("a log cannot be read", metadata: ["path": "\(path.safe)", "error": "\(error)"])
+        }
         watchClient()
         watchAccounts()
         watchTown()
@@ -89,7 +95,7 @@ extension Daemon {
     }
 
     func watchClient() {
-        guard let watcher else { return }
+        guard let watcher, let followed else { return }
         let client = ClientFiles(
             directory: configuration.agent.configDirectory,
             bypassesPermissions: configuration.agent.bypassesPermissions
@@ -100,13 +106,9 @@ extension Daemon {
         }
         self.client = client
         client.approve(controller.pool.sorted.map { $0.key.revealApproval() })
-        transcripts = Transcripts(
-            projects: client.projects, saved: store.read(store.offsets) { [log] in log.warning("\($0)") }, on: loop,
-            watcher: watcher,
-            onError: { [log] path, error in
-                log.warning("a transcript cannot be read", metadata: ["path": "\(path.safe)", "error": "\(error)"])
-            }
-        ) { [unowned self] row, folder, conversation in
+        transcripts?.close()
+        transcripts = Transcripts(projects: client.projects, files: followed, watcher: watcher) {
+            [unowned self] row, folder, conversation in
             handle(.transcript(row, folder: folder, conversation: conversation))
         }
         _ = watcher.add(.file(client.state, id: Spec.client[0]))
@@ -141,6 +143,33 @@ extension Daemon {
         transcripts?.follow(folders, isAdopted: isAdopted)
     }
 
+    /// Follows the town's logs, but not before the keys are known: a line about an unknown key could not be redacted.
+    func followLogs() {
+        guard controller.isStarted, let watcher, let followed else { return }
+        if logs == nil {
+            logs = Logs(
+                files: followed, watcher: watcher, on: loop,
+                onMatch: { [unowned self] match in
+                    handle(
+                        .logLine(
+                            LogSighting(
+                                rule: match.rule, cause: match.cause.flatMap(Cause.init(rawValue:)), text: match.text,
+                                time: match.arrived)))
+                },
+                onTownEvent: { [unowned self] line in takeTownEvent(line) },
+                onProblem: { [unowned self] path, problem in
+                    log.error("\(problem)", metadata: ["path": "\(path.safe)"])
+                    surroundings.ruleProblem = problem
+                    emit(.watch("degraded", path: path.safe, detail: problem))
+                })
+        }
+        logs?.follow(root: configuration.town.root, rules: configuration.logRules)
+        if logs?.switchedOff.isEmpty == true { surroundings.ruleProblem = nil }
+    }
+
+    /// A line of gt's `.events.jsonl` that tells of a death.
+    func takeTownEvent(_ line: [UInt8]) {}
+
     private func look(_ report: WatchReport) {
         switch report.spec {
         case Spec.config: planConfiguration()
@@ -154,7 +183,9 @@ extension Daemon {
         case Spec.client[0], Spec.client[1]: client?.check()
         case Spec.socket: if !report.exists { restoreSocket() }
         case let spec where isOfTown(spec): lookAtTown(report)
-        default: if Transcripts.isOurs(report.spec) { transcripts?.changed(report.path) }
+        default:
+            if Transcripts.isOurs(report.spec) { transcripts?.changed(report.path) }
+            if Logs.isOurs(report.spec) { logs?.changed(report.path, of: report.spec) }
         }
     }
 
@@ -313,6 +344,7 @@ extension Daemon {
             watchClient()
         }
         if new.town.root != old.town.root { watchTown() }
+        followLogs()
         if new.agent != old.agent || new.town != old.town { makeLinks() }
         handle(
             .configured(

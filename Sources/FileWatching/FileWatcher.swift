@@ -2,6 +2,7 @@
 
 import LinuxSys
 import SystemPackage
+import Timekeeping
 
 /// Watches the files of a set of specs with one inotify instance, and polls what cannot be watched.
 ///
@@ -40,20 +41,24 @@ public final class FileWatcher {
     private let onTrouble: () -> Void
     private let watchesMax: Int
     private let pollInterval: Duration
-    private var inotify: Inotify?
+    private var instance = Instance.none(reason: "it is not open yet")
     private var registration: EventLoop.Watch?
     private var states: [String: State] = [:]
     /// Which specs listen to which watch.
     private var users: [Int32: Set<String>] = [:]
+    private var known = KnownWatches()
     private var dirty: Set<String> = []
     private var hints: [WatchReport] = []
     /// Where in `hints` a file of a spec is.
     private var hinted: [HintedFile: Int] = [:]
     private var rereadAll = false
+    /// Watches whose directory is called something else now.
+    private var moved: Set<Int32> = []
     private var overflowBackoff = Duration.zero
     private var overflowTimer: EventLoop.Timer?
     private var calmTimer: EventLoop.Timer?
     private var pollTimer: EventLoop.Timer?
+    private var isPolling = false
     public private(set) var statistics = Statistics()
 
     /// - Parameters:
@@ -81,14 +86,42 @@ public final class FileWatcher {
         (overflowTimer, calmTimer, pollTimer) = (nil, nil, nil)
         if let registration { loop.cancel(registration) }
         registration = nil
-        inotify = nil
+        instance = .none(reason: "it is closed")
         states = [:]
         users = [:]
+        known.removeAll()
     }
 
     /// What is polled now, and why.
     public var polled: [PolledPath] {
         states.values.flatMap(\.polled).sorted { $0.path.bytes.lexicographicallyPrecedes($1.path.bytes) }
+    }
+
+    /// Which directories are looked at, why and how.
+    public var plan: WatchPlan {
+        var why: [Int32: Set<String>] = [:]
+        for state in states.values {
+            for (watch, roles) in state.roles {
+                let isOnTheWay = roles.allSatisfy { if case .ancestor = $0 { true } else { false } }
+                why[watch, default: []].insert((isOnTheWay ? "the way to " : "") + state.spec.purpose)
+            }
+        }
+        var entries = known.directories.compactMap { watch, directory in
+            why[watch].map {
+                WatchPlan.Entry(
+                    path: directory.path, mode: .watched, why: $0.sorted(), since: directory.since, detail: nil)
+            }
+        }
+        for (path, group) in Dictionary(
+            grouping: states.values.flatMap { state in state.polled.map { (state.spec.purpose, $0) } }, by: \.1.path)
+        {
+            guard let first = group.min(by: { $0.1.since < $1.1.since })?.1 else { continue }
+            entries.append(
+                WatchPlan.Entry(
+                    path: path, mode: .polled, why: Set(group.map(\.0)).sorted(), since: first.since,
+                    detail: first.reason))
+        }
+        return WatchPlan(entries: entries)
     }
 
     /// Takes a spec in, or another one of the same id in its place.
@@ -116,7 +149,7 @@ public final class FileWatcher {
     /// Looks at all specs again and reports the files whose status differs: for what no event tells of, such as a
     /// write through another hard link or a mount over a watched directory.
     public func audit() {
-        if inotify == nil { openInstance() }
+        reopenInstance()
         dirty.formUnion(states.keys)
         flush()
     }
@@ -131,17 +164,22 @@ public final class FileWatcher {
 
     private func openInstance() {
         do throws(SystemError) {
-            let instance = try Inotify()
-            registration = try loop.watch(instance.raw, for: .reading) { [unowned self] in readEvents() }
-            inotify = instance
+            let inotify = try Inotify()
+            registration = try loop.watch(inotify.raw, for: .reading) { [unowned self] in readEvents() }
+            instance = .open(inotify)
         } catch {
-            // The walks tell it: without an instance everything is polled, and the audit tries again.
-            inotify = nil
+            // The walks tell it: without an instance everything is polled, and the next poll tries again.
+            let limit =
+                error.errno == .tooManyOpenFiles
+                ? " (sysctl fs.inotify.max_user_instances, or the limit of open files)" : ""
+            instance = .none(reason: "no inotify instance can be made: \(error.errno)\(limit)")
         }
     }
 
+    private func reopenInstance() { if case .none = instance { openInstance() } }
+
     private func readEvents() {
-        guard let inotify else { return }
+        guard case .open(let inotify) = instance else { return }
         do throws(SystemError) {
             // One buffer a turn: other descriptors of the loop get their turn too, and a storm cannot hold it.
             _ = try inotify.drain { [unowned self] event in
@@ -152,6 +190,7 @@ public final class FileWatcher {
             // The instance is of no use any more: begin with a new one.
             if let registration { loop.cancel(registration) }
             users = [:]
+            known.removeAll()
             for state in states.values { state.roles = [:] }
             openInstance()
             rereadAll = true
@@ -170,8 +209,10 @@ public final class FileWatcher {
         if !event.mask.isDisjoint(with: [.ignored, .unmounted, .selfMoved, .selfDeleted]) {
             if event.mask.contains(.ignored) {
                 users[event.watch] = nil
+                known.remove(event.watch)
                 for id in listeners { states[id]?.roles[event.watch] = nil }
             }
+            if event.mask.contains(.selfMoved) { moved.insert(event.watch) }
             dirty.formUnion(listeners)
             return
         }
@@ -245,6 +286,7 @@ public final class FileWatcher {
     /// Everything is looked at again; if the queue overflows time and again, with growing pauses, so that our own
     /// reading cannot become a loop that never ends.
     private func overflowed() {
+        onTrouble()
         guard overflowTimer == nil else { return }
         if let calmTimer { loop.cancel(calmTimer) }
         calmTimer = loop.schedule(after: .seconds(10)) { [unowned self] in
@@ -269,6 +311,9 @@ public final class FileWatcher {
     private func flush() {
         let everything = rereadAll
         rereadAll = false
+        // A move leaves the watch where it was; its directory's new name is found by the walk that follows.
+        for watch in moved { known.remove(watch) }
+        moved = []
         while let id = dirty.popFirst() {
             guard let state = states[id] else { continue }
             let before = state.leaves
@@ -278,7 +323,7 @@ public final class FileWatcher {
                 hint(path, exists: leaf.status != nil, of: state)
             }
             for path in before.keys where state.leaves[path] == nil {
-                hint(path, exists: mayExist(path), of: state)
+                hint(path, exists: mayExist(path, in: state.spec), of: state)
             }
         }
         updateFigures()
@@ -292,10 +337,12 @@ public final class FileWatcher {
 
     /// A walk that failed (no descriptors left, permission denied) found nothing, which does not mean that nothing is
     /// there: only what certainly is gone is said to be.
-    private func mayExist(_ path: FilePath) -> Bool {
+    private func mayExist(_ path: FilePath, in spec: WatchSpec) -> Bool {
         do throws(SystemError) {
             _ = try Syscalls.status(of: path)
-            return true
+            // Behind a link that leads out of its base there is nothing for a confined spec.
+            guard spec.isConfined else { return true }
+            return try Syscalls.realPath(path).isWithin(Syscalls.realPath(spec.base))
         } catch {
             return ![.noSuchFileOrDirectory, .notDirectory, .tooManySymbolicLinkLevels].contains(error.errno)
         }
@@ -319,23 +366,23 @@ public final class FileWatcher {
         let wasPolled = state.polled
         var result = WalkResult()
         for attempt in 0..<4 {
-            var walk = Walk(
-                spec: state.spec, inotify: inotify,
-                watchesMax: watchesMax - users.count + before.count)
+            var walk = Walk(spec: state.spec, instance: instance, known: known, watchesMax: watchesMax)
             result = walk.run()
             touched.formUnion(result.roles.keys)
+            for (watch, directory) in result.added { known.add(directory, watch) }
             if !result.isUnsettled { break }
             if attempt == 3 {
-                result.polled.append(PolledPath(path: state.spec.base, reason: "it is moved all the time"))
+                result.polled.append(
+                    PolledPath(path: state.spec.base, reason: "it is moved all the time", since: Timestamp.now))
             }
         }
         state.roles = result.roles
         state.leaves = result.leaves
-        state.polled = result.polled
+        state.polled = result.polled.map { path in wasPolled.first { $0.isSame(as: path) } ?? path }
         for watch in result.roles.keys { users[watch, default: []].insert(state.spec.id) }
         release(touched.subtracting(result.roles.keys), of: state.spec.id)
         if wasPolled != state.polled { onTrouble() }
-        schedulePoll()
+        if !isPolling { schedulePoll() }
     }
 
     private func release(_ watches: some Sequence<Int32>, of id: String) {
@@ -344,20 +391,25 @@ public final class FileWatcher {
             // Nobody's: also one of a walk that had to be made again.
             if users[watch]?.isEmpty != false {
                 users[watch] = nil
-                inotify?.remove(watch)
+                known.remove(watch)
+                if case .open(let inotify) = instance { inotify.remove(watch) }
             }
         }
     }
 
-    private func schedulePoll() {
+    /// - Parameter took: How long the last look took: of our time looking takes a tenth at most, however much there is.
+    private func schedulePoll(took: Duration = .zero) {
         let isNeeded = states.values.contains { !$0.polled.isEmpty }
         if isNeeded && pollTimer == nil {
-            pollTimer = loop.schedule(after: pollInterval) { [unowned self] in
+            pollTimer = loop.schedule(after: max(pollInterval, took * 9)) { [unowned self] in
                 pollTimer = nil
-                if inotify == nil { openInstance() }
+                let began = EventLoop.now
+                reopenInstance()
+                isPolling = true
                 dirty.formUnion(states.values.filter { !$0.polled.isEmpty }.map(\.spec.id))
                 flush()
-                schedulePoll()
+                isPolling = false
+                schedulePoll(took: .nanoseconds(EventLoop.now - began))
             }
         } else if !isNeeded, let pollTimer {
             loop.cancel(pollTimer)

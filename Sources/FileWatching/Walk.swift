@@ -3,6 +3,7 @@
 import Glibc
 import LinuxSys
 import SystemPackage
+import Timekeeping
 
 /// Why a spec takes part in the events of a directory.
 enum Role: Hashable {
@@ -40,6 +41,8 @@ struct WalkResult {
     var roles: [Int32: Set<Role>] = [:]
     var leaves: [FilePath: Leaf] = [:]
     var polled: [PolledPath] = []
+    /// Directories that were not watched before.
+    var added: [Int32: WatchedDirectory] = [:]
     /// Something moved under the walk: it has to be made again.
     var isUnsettled = false
 }
@@ -48,21 +51,24 @@ struct WalkResult {
 /// the watch is found by reading, what is made after it by an event (inotify(7), "Limitations and caveats").
 struct Walk {
     let spec: WatchSpec
-    let inotify: Inotify?
-    /// How many more directories may be watched.
+    let instance: Instance
+    /// What the watcher watches already.
+    let known: KnownWatches
+    /// How many directories it may watch in all.
     let watchesMax: Int
     var result = WalkResult()
     private var hops = 0
+    /// Where a confined spec ends; known when its base has been found.
+    private var boundary: FilePath?
     /// Linux follows at most 40 links in one name (path_resolution(7)).
     private static let hopsMax = 40
 
-    init(spec: WatchSpec, inotify: Inotify?, watchesMax: Int) {
+    init(spec: WatchSpec, instance: Instance, known: KnownWatches, watchesMax: Int) {
         self.spec = spec
-        self.inotify = inotify
+        self.instance = instance
+        self.known = known
         self.watchesMax = watchesMax
-        if inotify == nil {
-            result.polled.append(PolledPath(path: spec.base, reason: "no inotify instance could be made"))
-        }
+        if case .none(let reason) = instance { note(reason, at: spec.base) }
     }
 
     mutating func run() -> WalkResult {
@@ -70,6 +76,7 @@ struct Walk {
             let root = try Syscalls.open("/", flags: Syscalls.pathOnly | O_DIRECTORY)
             if let base = try directory(below: root, names: components(of: spec.base)) {
                 try verify(base)
+                if spec.isConfined { boundary = try Syscalls.path(of: base.raw) }
                 try level(base, logical: spec.base, index: 0)
             }
         } catch {
@@ -174,11 +181,8 @@ struct Walk {
     private mutating func level(
         _ directory: borrowing Descriptor, logical: FilePath, index: Int
     ) throws(SystemError) {
+        guard isInside(directory) else { return }
         watch(directory, .level(logical: logical, index: index))
-        if isRemote(directory) {
-            result.polled.append(
-                PolledPath(path: logical, reason: "the file system tells of no changes made elsewhere"))
-        }
         let pattern = spec.pattern[index]
         let names: [[UInt8]]
         if let literal = pattern.literal {
@@ -215,7 +219,7 @@ struct Walk {
             var leaf = Leaf(status: nil, isLink: true)
             // The link's way: the folder of each hop is watched, and where it ends the file itself.
             do throws(SystemError) {
-                if countHop() { try follow(target, from: directory, logical: logical) }
+                if countHop(), try !follow(target, from: directory, logical: logical) { return }
             } catch {
                 noteUnlessMoved(error, at: logical)
             }
@@ -237,35 +241,62 @@ struct Walk {
         }
     }
 
+    /// - Returns: Whether the way stays where it may lead.
     private mutating func follow(
         _ target: FilePath, from directory: borrowing Descriptor, logical: FilePath
-    ) throws(SystemError) {
+    ) throws(SystemError) -> Bool {
         var names = components(of: target)
-        guard let last = names.popLast() else { return }
+        guard let last = names.popLast() else { return true }
         let start = try Syscalls.open(
             target.isAbsolute ? "/" : ".", flags: Syscalls.pathOnly | O_DIRECTORY, at: directory.raw)
-        guard let folder = try self.directory(below: start, names: names) else { return }
+        guard let folder = try self.directory(below: start, names: names) else { return true }
+        guard isInside(folder) else { return false }
         watch(folder, .target(last, logical: logical))
         do throws(SystemError) {
             let next = try Syscalls.linkTarget(FilePath(bytes: last), at: folder.raw)
-            if countHop() { try follow(next, from: folder, logical: logical) }
+            return try countHop() ? follow(next, from: folder, logical: logical) : true
         } catch {
             // EINVAL: it is no link, the way ends here. ENOENT: a dangling link, its folder is watched.
             if error.errno != .invalidArgument && error.errno != .noSuchFileOrDirectory { throw error }
+            return true
         }
+    }
+
+    /// Whether a directory lies where the spec may lead.
+    private func isInside(_ directory: borrowing Descriptor) -> Bool {
+        guard let boundary else { return true }
+        do throws(SystemError) { return try Syscalls.path(of: directory.raw).isWithin(boundary) } catch { return false }
     }
 
     // MARK: - Watches
 
     private mutating func watch(_ directory: borrowing Descriptor, _ role: Role) {
-        guard let inotify else { return }
-        guard result.roles.count < watchesMax else {
-            note(SystemError(call: "inotify_add_watch", errno: .noSpace), at: spec.base)
-            return
-        }
+        guard isInside(directory), case .open(let inotify) = instance else { return }
         do throws(SystemError) {
+            if known.directories.count + result.added.count >= watchesMax {
+                // No more, but what is watched already stays.
+                let own = try Syscalls.status(of: directory.raw).identity
+                guard known.identities.contains(own) || result.added.values.contains(where: { $0.identity == own })
+                else {
+                    return note("more than \(watchesMax) directories would have to be watched", at: spec.base)
+                }
+            }
             let number = try inotify.add(directory: directory.raw, mask: role.mask(spec.use))
             result.roles[number, default: []].insert(role)
+            let place: WatchedDirectory
+            if let there = result.added[number] ?? known.directories[number] {
+                place = there
+            } else {
+                place = WatchedDirectory(
+                    path: try Syscalls.path(of: directory.raw),
+                    identity: try Syscalls.status(of: directory.raw).identity,
+                    fileSystem: FileSystem(type: try Syscalls.fileSystemType(of: directory.raw)),
+                    since: Timestamp.now)
+                result.added[number] = place
+            }
+            if role != .ancestor, !place.fileSystem.tellsOfChanges {
+                note("its file system (\(place.fileSystem)) need not tell of changes", at: place.path)
+            }
         } catch {
             note(error, at: spec.base)
         }
@@ -278,26 +309,21 @@ struct Walk {
         case .permissionDenied, .notPermitted: reason = "permission denied"
         default: reason = error.description
         }
-        let place = path.isAbsolute ? path : spec.base
-        if !result.polled.contains(where: { $0.path == place }) {
-            result.polled.append(PolledPath(path: place, reason: reason))
-        }
+        note(reason, at: path)
     }
 
-    /// File systems whose changes may be made by another machine, of which inotify(7) hears nothing.
-    /// Numbers: statfs(2) and linux/magic.h.
-    private func isRemote(_ directory: borrowing Descriptor) -> Bool {
-        let remote: Set<Int> = [
-            0x6969, 0x517B, 0xFF53_4D42, 0xFE53_4D42, 0x6573_5546, 0x0102_1997, 0x5346_414F, 0x00C3_6400,
-            0x7375_7245, 0x0BD0_0BD0, 0x5844_4C4D, 0x786F_4256, 0x2030_524F,
-        ]
-        do throws(SystemError) {
-            let real = try Syscalls.open(".", flags: O_RDONLY | O_DIRECTORY, at: directory.raw)
-            return remote.contains(try Syscalls.fileSystemType(of: real.raw) & 0xFFFF_FFFF)
-        } catch {
-            return false
+    private mutating func note(_ reason: String, at path: FilePath) {
+        let place = path.isAbsolute ? path : spec.base
+        if !result.polled.contains(where: { $0.path == place }) {
+            result.polled.append(PolledPath(path: place, reason: reason, since: Timestamp.now))
         }
     }
+}
+
+/// The inotify instance of a watcher, or why there is none.
+enum Instance {
+    case open(Inotify)
+    case none(reason: String)
 }
 
 private func components(of path: FilePath) -> [[UInt8]] {

@@ -14,6 +14,8 @@ public struct FileStatus: Hashable, Sendable {
     public let mode: UInt32
     public let owner: UInt32
     public let size: Int64
+    /// How many names it has; 0: it was removed, and only who has it open can read it.
+    public let links: UInt64
     /// Modification and status change in nanoseconds since the epoch.
     public let modified: Int64
     public let changed: Int64
@@ -32,6 +34,7 @@ public struct FileStatus: Hashable, Sendable {
         mode = raw.st_mode & 0o7777
         owner = raw.st_uid
         size = Int64(raw.st_size)
+        links = UInt64(raw.st_nlink)
         modified = Int64(raw.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(raw.st_mtim.tv_nsec)
         changed = Int64(raw.st_ctim.tv_sec) &* 1_000_000_000 &+ Int64(raw.st_ctim.tv_nsec)
     }

@@ -101,6 +101,12 @@ public enum Syscalls {
         return FilePath(bytes: buffer[..<Int(count)])
     }
 
+    /// The path of an open file as the kernel knows it now, without links (proc(5), `/proc/PID/fd`). A removed file's
+    /// ends in ` (deleted)`.
+    public static func path(of fd: Int32) throws(SystemError) -> FilePath {
+        try linkTarget(FilePath("/proc/self/fd/\(fd)"))
+    }
+
     /// The absolute path without links of something that exists. The corresponding C function is `realpath`.
     public static func realPath(_ path: FilePath) throws(SystemError) -> FilePath {
         guard let result = path.withPlatformString({ realpath($0, nil) }) else {

@@ -37,6 +37,14 @@ extension FilePath {
         return Array(name)
     }
 
+    /// Whether it is a directory's path itself or lies below it, by its text alone.
+    public func isWithin(_ directory: FilePath) -> Bool {
+        let own = bytes
+        let other = directory.bytes
+        guard own.starts(with: other) else { return false }
+        return own.count == other.count || other.last == UInt8(ascii: "/") || own[other.count] == UInt8(ascii: "/")
+    }
+
     /// The directory that it is in; the working directory for a mere name.
     var directory: FilePath {
         let directory = removingLastComponent()

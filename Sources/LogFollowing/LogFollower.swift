@@ -12,11 +12,15 @@ public struct Checkpoint: Hashable, Sendable {
     /// At most 32 bytes before the offset. They tell a file that was truncated and has regrown beyond the offset,
     /// or another one on the same inode number, from the one that was read.
     public var marker: [UInt8]
+    /// A hash of the last line before the offset, 0 if there was none that counts. By it the place is found again in a
+    /// file that was written anew while nobody followed it.
+    public var line: UInt64
 
-    public init(file: FileIdentity, offset: Int64, marker: [UInt8]) {
+    public init(file: FileIdentity, offset: Int64, marker: [UInt8], line: UInt64 = 0) {
         self.file = file
         self.offset = offset
         self.marker = marker
+        self.line = line
     }
 
     static let markerLength = 32
@@ -38,6 +42,7 @@ public enum StartPosition: Sendable {
 /// calls ``read(budget:line:)`` when something may have changed and again while it says that more is there.
 public final class LogFollower {
     public let path: FilePath
+    private let boundary: FilePath?
     private var start: StartPosition
     private var current: Source?
     /// Files that the name led to before; they are read until they have been quiet for a while.
@@ -59,6 +64,7 @@ public final class LogFollower {
     private struct Position {
         var offset: Int64 = 0
         var marker: [UInt8] = []
+        var line: UInt64 = 0
     }
 
     private final class Source {
@@ -83,13 +89,18 @@ public final class LogFollower {
         }
     }
 
-    public convenience init(_ path: FilePath, from start: StartPosition) {
-        self.init(path, from: start, now: { EventLoop.now })
+    /// - Parameter boundary: A directory without links in its path. A file that lies elsewhere, wherever the links of
+    ///   its name lead, is not read.
+    public convenience init(_ path: FilePath, from start: StartPosition, within boundary: FilePath? = nil) {
+        self.init(path, from: start, within: boundary, now: { EventLoop.now })
     }
 
     /// - Parameter now: The monotonic clock, in nanoseconds.
-    init(_ path: FilePath, from start: StartPosition, now: @escaping () -> Int64) {
+    init(
+        _ path: FilePath, from start: StartPosition, within boundary: FilePath? = nil, now: @escaping () -> Int64
+    ) {
         self.path = path
+        self.boundary = boundary
         self.start = start
         self.now = now
     }
@@ -98,7 +109,8 @@ public final class LogFollower {
     public var checkpoint: Checkpoint? {
         current.map { source in
             let position = source.skippedFrom ?? source.position
-            return Checkpoint(file: source.identity, offset: position.offset, marker: position.marker)
+            return Checkpoint(
+                file: source.identity, offset: position.offset, marker: position.marker, line: position.line)
         }
     }
 
@@ -107,15 +119,22 @@ public final class LogFollower {
         retired.map { max(.zero, Self.quietTime - .nanoseconds(now() - $0.lastGrowth)) }.min()
     }
 
+    /// Begins a pass over a block of text; see ``read(budget:candidates:line:)``.
+    public typealias Candidates = (UnsafeRawBufferPointer) -> (_ position: Int) -> Int?
+
     /// Reads new lines.
     ///
     /// - Parameters:
     ///   - budget: About how many bytes may be read in this call.
+    ///   - candidates: Begins a pass over a block of text; what it returns gives the next place at or behind a position
+    ///     that is in a line of interest, nil if there is none. Other lines are not given. nil: all are.
     ///   - line: Called with each whole line, without its end.
     /// - Returns: Whether more can be read at once.
     /// - Throws: What reading failed with; the position is kept, and what else can be read was read. A file that is
     ///   not there is no error.
-    public func read(budget: Int = 1 << 20, line: (ArraySlice<UInt8>) -> Void) throws(FileReadError) -> Bool {
+    public func read(
+        budget: Int = 1 << 20, candidates: Candidates? = nil, line: (ArraySlice<UInt8>) -> Void
+    ) throws(FileReadError) -> Bool {
         var budget = budget
         var problem: FileReadError?
         func attempt(_ body: () throws(FileReadError) -> Void) {
@@ -123,7 +142,7 @@ public final class LogFollower {
         }
         // The deadline is looked at first: what was written until then is still read.
         let isQuiet = retired.map { now() - $0.lastGrowth >= Self.quietTime.nanoseconds }
-        for source in retired { attempt { () throws(FileReadError) in try read(source, &budget, line) } }
+        for source in retired { attempt { () throws(FileReadError) in try read(source, &budget, candidates, line) } }
         retired = zip(retired, isQuiet).compactMap { source, isQuiet in
             isQuiet && now() - source.lastGrowth >= Self.quietTime.nanoseconds ? nil : source
         }
@@ -131,9 +150,9 @@ public final class LogFollower {
         attempt(reopenIfReplaced)
         // What stands in the file that the name just left comes before what stands in the new one.
         if let before, before !== current {
-            attempt { () throws(FileReadError) in try read(before, &budget, line) }
+            attempt { () throws(FileReadError) in try read(before, &budget, candidates, line) }
         }
-        if let current { attempt { () throws(FileReadError) in try read(current, &budget, line) } }
+        if let current { attempt { () throws(FileReadError) in try read(current, &budget, candidates, line) } }
         if let problem { throw problem }
         return budget <= 0
     }
@@ -182,6 +201,11 @@ public final class LogFollower {
             let descriptor = try Syscalls.open(path, flags: O_RDONLY | O_NONBLOCK | O_NOCTTY)
             let status = try Syscalls.status(of: descriptor.raw)
             guard status.kind == .regular else { return nil }
+            if let boundary {
+                guard try Syscalls.path(of: descriptor.raw).isWithin(boundary) else {
+                    throw SystemError(call: "open", subject: path.shown, errno: .improperLink)
+                }
+            }
             return (Source(descriptor, identity: status.identity, now: now()), status.size)
         } catch {
             // Gone again since it was looked at: the next event tells.
@@ -192,14 +216,19 @@ public final class LogFollower {
 
     private func position(_ source: Source, size: Int64) throws(FileReadError) {
         switch start {
-        case .beginning: break
+        case .beginning: try passOverReplay(in: source, size: size)
         case .end: try moveBehindLineEnd(source, from: max(0, size - Self.window), upTo: size, isFirst: false)
         case .resume(let checkpoint):
-            let place = Position(offset: checkpoint.offset, marker: checkpoint.marker)
+            let place = Position(offset: checkpoint.offset, marker: checkpoint.marker, line: checkpoint.line)
             if checkpoint.file == source.identity, checkpoint.offset <= size, try fits(place, in: source) {
                 source.move(to: place)
             } else {
                 try moveToWindow(source, size: size)
+                guard checkpoint.line != 0, checkpoint.file != source.identity else { return }
+                // Written anew while nobody followed it, it may still hold the line where reading stopped.
+                try move(source, behindLastLineIn: max(0, size - Self.window)..<size) {
+                    lineHash($0) == checkpoint.line
+                }
             }
         }
     }
@@ -230,16 +259,70 @@ public final class LogFollower {
         }
     }
 
+    /// Whether what stands before a place is what stood there: the marker, and the whole last line, for lines of one
+    /// length and one ending are common.
     private func fits(_ place: Position, in source: Source) throws(FileReadError) -> Bool {
         let count = place.marker.count
         guard place.offset >= Int64(count) else { return false }
-        return try bytes(of: source, at: place.offset - Int64(count), count: count) == place.marker
+        guard try bytes(of: source, at: place.offset - Int64(count), count: count) == place.marker else { return false }
+        guard place.line != 0 else { return true }
+        let reach = min(place.offset, Int64(Self.lineMax) + 2)
+        let before = try bytes(of: source, at: place.offset - reach, count: Int(reach)).dropLast()
+        // After a line that was passed over the hash is of an older one, which need not be near.
+        guard let start = before.lastIndex(of: 10).map({ $0 + 1 }) ?? (reach == place.offset ? 0 : nil) else {
+            return true
+        }
+        return before.count - start > Self.lineMax || before.count == start
+            || lineHash(before[start...]) == place.line
+    }
+
+    // MARK: - Replays
+
+    /// A file that was written anew beside the old one and renamed over it begins with lines of the old one (gt's pruner
+    /// of `.events.jsonl` does that each hour). They were given already.
+    private func passOverReplay(in source: Source, size: Int64) throws(FileReadError) {
+        // Who rotates keeps the old file under another name; only who replaces it leaves it without one. (Where nothing
+        // stood under the name for a while, what comes is new.)
+        guard size > 0, let old = current, try status(of: old).links == 0 else { return }
+        let oldSize = try self.size(of: old)
+        let oldRange = max(0, oldSize - Self.window)..<oldSize
+        let known = Set(try lines(of: old, in: oldRange).map { lineHash($0) })
+        let range = max(0, size - Self.window)..<size
+        // Where both are seen whole, a file that begins with another line is another file.
+        if oldRange.lowerBound == 0, range.lowerBound == 0,
+            let first = try lines(of: source, in: range).first, !known.contains(lineHash(first))
+        {
+            return
+        }
+        try move(source, behindLastLineIn: range) { known.contains(lineHash($0)) }
+    }
+
+    /// Whole lines that begin in a stretch of a file, but for empty ones.
+    private func lines(of source: Source, in range: Range<Int64>) throws(FileReadError) -> [ArraySlice<UInt8>] {
+        let bytes = try bytes(of: source, at: range.lowerBound, count: Int(range.upperBound - range.lowerBound))
+        guard let last = bytes.lastIndex(of: 10) else { return [] }
+        let first = range.lowerBound == 0 ? 0 : (bytes.firstIndex(of: 10).map { $0 + 1 } ?? bytes.count)
+        return bytes[min(first, last)..<last].split(separator: 10)
+    }
+
+    /// Goes behind the last whole line in a stretch that fits; stays where none does.
+    private func move(
+        _ source: Source, behindLastLineIn range: Range<Int64>, where fits: (ArraySlice<UInt8>) -> Bool
+    ) throws(FileReadError) {
+        guard let line = try lines(of: source, in: range).last(where: fits) else { return }
+        // The slice's indices are places in the stretch.
+        let offset = range.lowerBound + Int64(line.endIndex) + 1
+        let count = min(offset, Int64(Checkpoint.markerLength))
+        source.move(
+            to: Position(
+                offset: offset, marker: try bytes(of: source, at: offset - count, count: Int(count)),
+                line: lineHash(line)))
     }
 
     // MARK: - Reading
 
     private func read(
-        _ source: Source, _ budget: inout Int, _ line: (ArraySlice<UInt8>) -> Void
+        _ source: Source, _ budget: inout Int, _ candidates: Candidates?, _ line: (ArraySlice<UInt8>) -> Void
     ) throws(FileReadError) {
         while budget > 0 {
             let size = try size(of: source)
@@ -262,7 +345,7 @@ public final class LogFollower {
                 try moveToWindow(source, size: try self.size(of: source))
                 continue
             }
-            let used = take(piece, from: lead, of: source, line)
+            let used = take(piece, from: lead, of: source, candidates, line)
             guard used > 0 else { return }
             budget -= used
         }
@@ -273,15 +356,22 @@ public final class LogFollower {
     ///
     /// - Returns: How many bytes are done with.
     private func take(
-        _ piece: [UInt8], from lead: Int, of source: Source, _ line: (ArraySlice<UInt8>) -> Void
+        _ piece: [UInt8], from lead: Int, of source: Source, _ candidates: Candidates?,
+        _ line: (ArraySlice<UInt8>) -> Void
     ) -> Int {
         let origin = source.position.offset - Int64(lead)
+        var lastLine = 0..<0
         func place(_ index: Int) -> Position {
-            Position(offset: origin + Int64(index), marker: Array(piece[..<index].suffix(Checkpoint.markerLength)))
+            Position(
+                offset: origin + Int64(index), marker: Array(piece[..<index].suffix(Checkpoint.markerLength)),
+                line: lastLine.isEmpty ? source.position.line : lineHash(piece[lastLine]))
         }
         var position = lead
         piece.withUnsafeBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return }
+            let next = candidates?(UnsafeRawBufferPointer(buffer))
+            // The next place of interest; before the first search none is known.
+            var candidate = -1
             while position < buffer.count,
                 let found = memchr(start + position, 10, buffer.count - position)
             {
@@ -291,7 +381,9 @@ public final class LogFollower {
                 } else if end - position > Self.lineMax {
                     skippedLines += 1
                 } else {
-                    line(piece[position..<end])
+                    lastLine = position..<end
+                    if let next, candidate < position { candidate = next(position) ?? buffer.count }
+                    if next == nil || candidate <= end && candidate < buffer.count { line(piece[position..<end]) }
                 }
                 position = end + 1
             }
@@ -306,8 +398,10 @@ public final class LogFollower {
         return position - lead
     }
 
-    private func size(of source: Source) throws(FileReadError) -> Int64 {
-        do throws(SystemError) { return try Syscalls.status(of: source.descriptor.raw).size } catch {
+    private func size(of source: Source) throws(FileReadError) -> Int64 { try status(of: source).size }
+
+    private func status(of source: Source) throws(FileReadError) -> FileStatus {
+        do throws(SystemError) { return try Syscalls.status(of: source.descriptor.raw) } catch {
             throw .system(error)
         }
     }
@@ -336,6 +430,13 @@ public final class LogFollower {
             throw .system(error)
         }
     }
+}
+
+/// FNV-1a (Fowler, Noll, Vo): the same number for the same line in each run; never 0, which stands for no line.
+func lineHash(_ line: ArraySlice<UInt8>) -> UInt64 {
+    var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+    for byte in line { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+    return hash == 0 ? 1 : hash
 }
 
 extension Duration {

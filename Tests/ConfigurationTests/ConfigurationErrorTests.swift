@@ -19,7 +19,6 @@ import Testing
         // Not yet built
         ("[services]\nmanage = []", "2:1: services.manage is not yet supported"),
         ("[agent]\n  hooks = false", "2:3: agent.hooks is not yet supported"),
-        ("[[watch.logs]]\nfiles = \"x\"", "1:9: watch.logs is not yet supported"),
         ("[[alerts]]\non = []", "1:3: alerts is not yet supported"),
         ("[town]\nrigs = [{ name = \"p\", url = \"/p\" }]", "2:1: town.rigs is not yet supported"),
         // Types

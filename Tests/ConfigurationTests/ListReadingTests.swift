@@ -54,7 +54,10 @@ import Testing
         ("town.rigs", "[{name='a-b', url='/p'}]", "1:12: town.rigs: \"a-b\" is no rig's name (letters, digits and _)"),
         ("town.rigs", "[{name='hq', url='/p'}]", "1:12: town.rigs: \"hq\" is reserved by gt"),
         ("town.rigs", "[{name='a'}]", "1:6: town.rigs: url is missing"),
-        ("town.rigs", "[{name='b', url='/', nam='a'}]", "1:26: town.rigs: unknown key \"nam\" (did you mean \"name\"?)"),
+        (
+            "town.rigs", "[{name='b', url='/', nam='a'}]",
+            "1:26: town.rigs: unknown key \"nam\" (did you mean \"name\"?)"
+        ),
         (
             "town.rigs", "[{name='a', url='p'}]",
             "1:21: town.rigs: \"p\" is no repository's URL (SCHEME://…, USER@HOST:PATH or an absolute path)"
@@ -70,6 +73,14 @@ import Testing
         (
             "watch.logs", "[{files='a/../b', match='x', cause='quota'}]",
             "1:13: watch.logs: \"a/../b\" must not leave the town (no . and ..)"
+        ),
+        (
+            "watch.logs", "[{files='a', match='quota (', cause='quota'}]",
+            "1:24: watch.logs: \"quota (\" is no pattern: missing closing parenthesis (at byte 8 of the pattern)"
+        ),
+        (
+            "watch.logs", "[{files='a/**/b', match='x', cause='quota'}]",
+            "1:13: watch.logs: \"a/**/b\": ** is not supported (name each folder, with * in its name)"
         ),
         (
             "watch.logs", "[{files='a', match='x', cause='quotta'}]",

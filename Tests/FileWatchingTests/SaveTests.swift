@@ -204,3 +204,62 @@ struct SpecTests {
         #expect(!NamePattern.affix("", ".log").matches(Array("x.log~".utf8)))
     }
 }
+
+struct GlobTests {
+    @Test(arguments: [
+        ("custom-*.log", "custom-1.log", true), ("custom-*.log", "custom-.log", true),
+        ("custom-*.log", "custom.log", false),
+        ("*", "x", true), ("*", ".x", false), (".*", ".x", true), ("?", "x", true), ("?", "", false),
+        ("a?c", "abc", true),
+        ("[abc]x", "bx", true), ("[!abc]x", "bx", false), ("[^abc]x", "dx", true), ("[a-c]", "b", true),
+        ("[]a]", "]", true),
+        ("[a", "[a", true), ("[-a]", "-", true), ("\\*", "*", true), ("\\*", "x", false), ("a*b*c", "a1b2b3c", true),
+        ("a*b*c", "a1b2b3", false), ("**", "x", true), ("", "", true), ("*.log", "x.log~", false), ("a", "a", true),
+        ("*a*a*a*a*b", String(repeating: "a", count: 200), false),
+    ])
+    func aGlobMatchesByteByByte(_ glob: String, _ name: String, _ isMatched: Bool) {
+        #expect(NamePattern.glob(glob.utf8).matches(Array(name.utf8)) == isMatched)
+    }
+
+    @Test func aGlobWithoutSpecialsIsALiteral() {
+        #expect(NamePattern.glob("a\\*b".utf8) == .name("a*b"))
+        #expect(NamePattern.glob([0xFF, 0x2A]).matches([0xFF, 0xFE]))
+    }
+}
+
+struct ConfinementTests {
+    @Test func aConfinedSpecNeverLeavesItsBase() throws {
+        let watched = try Watched()
+        let folder = watched.folder
+        for name in ["town/logs", "town/real", "elsewhere/deep"] { try folder.makeDirectory(name) }
+        try folder.write("elsewhere/out.log", "")
+        try folder.write("elsewhere/deep/out.log", "")
+        try folder.write("town/logs/in.log", "")
+        try folder.write("town/real/x", "")
+        try folder.link("town/logs/link.log", to: "../real/x")
+        try folder.link("town/logs/out.log", to: "../../elsewhere/out.log")
+        try folder.link("town/logs/absolute.log", to: folder.path.appending("elsewhere/out.log").string)
+        try folder.link("town/out", to: folder.path.appending("elsewhere").string)
+        try folder.link("town/up", to: "../elsewhere/deep")
+        let spec = WatchSpec(
+            id: "l", base: folder.path.appending("town"), pattern: [.glob("*".utf8), .glob("*.log".utf8)], use: .log,
+            isConfined: true)
+        #expect(watched.names(watched.watcher.add(spec)) == ["town/logs/in.log", "town/logs/link.log"])
+        let elsewhere = try Syscalls.realPath(folder.path.appending("elsewhere"))
+        #expect(!watched.watcher.plan.entries.contains { $0.path.isWithin(elsewhere) })
+        try watched.expect([]) {
+            try folder.append("elsewhere/out.log", "x")
+            try folder.append("elsewhere/deep/out.log", "x")
+        }
+        // What leads outside later is gone, and comes back when it leads inside.
+        try watched.expect(["-town/logs/link.log"]) {
+            try folder.link("next", to: "../../elsewhere/out.log")
+            try folder.rename("next", "town/logs/link.log")
+        }
+        try watched.expect(["town/logs/link.log"]) {
+            try folder.link("next", to: "../real/x")
+            try folder.rename("next", "town/logs/link.log")
+        }
+        try watched.expect(["town/logs/link.log"]) { try folder.append("town/real/x", "x") }
+    }
+}

@@ -76,7 +76,7 @@ struct TroubleTests {
         }
         #expect(watched.watchAccounts() == ["accounts/1/config.toml", "accounts/2/config.toml"])
         #expect(watched.names(watched.watcher.polled.map(\.path)) == ["accounts"])
-        #expect(watched.watcher.polled.first?.reason.contains("max_user_watches") == true)
+        #expect(watched.watcher.polled.first?.reason.contains("more than 3 directories") == true)
         #expect(watched.troubles() == 1)
         #expect(watched.watcher.statistics.directories <= 3)
         try folder.append("accounts/2/config.toml", "x")
