@@ -2,6 +2,7 @@
 
 import Configuration
 import FileWatching
+import GasTown
 import LineMatching
 import LinuxSys
 import LogFollowing
@@ -44,7 +45,7 @@ final class Logs {
     /// Logs in which gt puts down what agents say to each other (townlog/logger.go, GT_ACP_DEBUG).
     private static let chatter: Set<[UInt8]> = [Array("town.log".utf8), Array("acp.log".utf8), eventsName]
     /// Types of gt's events that are looked for in `.events.jsonl`.
-    private static let eventWords = ["\"mass_death\"", "\"session_death\""]
+    private static let eventWords = TownEvent.Kind.allCases.map { "\"\($0.rawValue)\"" }
 
     private let files: FollowedFiles
     private let watcher: FileWatcher

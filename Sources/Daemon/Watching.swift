@@ -156,7 +156,9 @@ extension Daemon {
                                 rule: match.rule, cause: match.cause.flatMap(Cause.init(rawValue:)), text: match.text,
                                 time: match.arrived)))
                 },
-                onTownEvent: { [unowned self] line in takeTownEvent(line) },
+                onTownEvent: { [unowned self] line in
+                    if let event = TownEvent.read(line) { handle(.townEvent(event)) }
+                },
                 onProblem: { [unowned self] path, problem in
                     log.error("\(problem)", metadata: ["path": "\(path.safe)"])
                     surroundings.ruleProblem = problem
@@ -166,9 +168,6 @@ extension Daemon {
         logs?.follow(root: configuration.town.root, rules: configuration.logRules)
         if logs?.switchedOff.isEmpty == true { surroundings.ruleProblem = nil }
     }
-
-    /// A line of gt's `.events.jsonl` that tells of a death.
-    func takeTownEvent(_ line: [UInt8]) {}
 
     private func look(_ report: WatchReport) {
         switch report.spec {

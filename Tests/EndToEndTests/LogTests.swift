@@ -87,6 +87,27 @@ import Testing
         }
     }
 
+    /// gt's pruner writes the file anew each hour, with old lines in it.
+    @Test func aDeathIsToldOnceAlsoWhenItsLineIsReplayed() throws {
+        try withTown(keys: 1) { town in
+            try town.install()
+            func death(_ number: Int) -> String {
+                #"{"ts":"2026-11-26T10:00:0\#(number)Z","source":"gt","type":"mass_death","actor":"daemon","#
+                    + #""payload":{"count":3},"visibility":"feed"}"# + "\n"
+            }
+            try append(town, ".events.jsonl", death(1))
+            try town.startDaemon()
+            let events = try town.events()
+            try append(town, ".events.jsonl", death(2))
+            try events.next("town.mass_death")
+            try Disk.replace(town.root + "/.events.jsonl", Array((death(2) + death(3)).utf8))
+            try events.next("town.mass_death")
+            try append(town, ".events.jsonl", death(4))
+            try events.next("town.mass_death")
+            #expect(try events.seen("town.mass_death").count == 3)
+        }
+    }
+
     @Test func aLineIsActedOnOnceAlsoOverAKill() throws {
         try withTown(keys: 3, sections: Self.rules) { town in
             try town.install()
