@@ -15,11 +15,11 @@ RELEASE_FLAGS = -c release --scratch-path .build-release --static-swift-stdlib -
 	-Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. \
 	-Xcxx -ffile-prefix-map=$(CURDIR)=. -Xlinker --build-id=sha1
 
-.PHONY: help deps build demo test lab bench release install uninstall deb package-lab format lint clean
+.PHONY: help deps build demo test lab bench release install uninstall deb package-lab container-lab docs format lint clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 15
 
 deps: ## installs what the build and the tests need from Debian
 	@scripts/deps.sh
@@ -36,6 +36,10 @@ test: deps ## all tests
 lab: build ## what needs a real systemd, in a machine of namespaces; as root, and skipped where that cannot be
 	@scripts/deps.sh --lab
 	@Tests/Systemd/run $(DEBUG) || [ $$? -eq 77 ]
+
+docs: build ## runs the commands of README and docs in a miniature town, parses the configuration, follows the links
+	@scripts/deps.sh --docs
+	@Tests/Docs/run $(DEBUG)
 
 bench: deps ## measures the budgets with the release build
 	$(SWIFT) build -c release
@@ -57,6 +61,10 @@ deb: release ## the Debian package, in .build-release
 package-lab: build deb ## installs, upgrades and purges the package in a Debian of its own; as root
 	@scripts/deps.sh --package
 	@Tests/Package/run .build-release $(DEBUG) || [ $$? -eq 77 ]
+
+container-lab: build release ## runs the Dockerfile's last stage without a container engine; as root
+	@scripts/deps.sh --package
+	@Tests/Container/run .build-release $(DEBUG) || [ $$? -eq 77 ]
 
 format: ## brings the sources into the project's format
 	$(SWIFT) format --in-place --recursive Sources Tests Benchmarks/Sources
