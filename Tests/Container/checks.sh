@@ -92,7 +92,6 @@ make_root() {
 make_root || exit 1
 
 runs_as_written() {
-    local step count
     printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
     chmod 0755 "$root/usr/sbin/policy-rc.d"
     instructions RUN >"$work/steps"
@@ -231,9 +230,8 @@ rotates() {
 check "a key that is exhausted is rotated" rotates
 
 reaps() {
-    local round
     # Each leaves a child behind, which process 1 inherits.
-    for round in 1 2 3 4 5 6 7 8; do inside sh -c '(sleep 0.2 &) ; (setsid sh -c "exit 3" &)'; done
+    for _ in 1 2 3 4 5 6 7 8; do inside sh -c '(sleep 0.2 &) ; (setsid sh -c "exit 3" &)'; done
     eventually 20 no_zombies
     # What is ours is waited for by us alone: commands go on to work.
     inside gasclawd status >/dev/null

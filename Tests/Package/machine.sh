@@ -56,6 +56,7 @@ UNIT
 }
 check "with keys and a town the service starts, and agents are registered with the package's links" starts
 
+# shellcheck disable=SC1090
 . <(sed -n '/^start_fleet()/,/^}/p; /^tmux_name()/,/^has_agent()/p; /^agent_has_key()/p; /^active_account()/p' agents.sh)
 identity() { echo "$1 $(start_time "$1")"; }
 is_held() {
