@@ -124,7 +124,7 @@ enum Schema {
             .choice(["rolling", "none"], later: []) { $0.reload.isRolling = $1 == "rolling" }),
         Setting("reload", "settle", default: "50ms", .duration(isZeroAllowed: true) { $0.reload.settle = $1 }),
         Setting("reload", "patience", default: "10m", .duration(isZeroAllowed: true) { $0.reload.patience = $1 }),
-        Setting("reload", "park", default: "false", isSupported: false, .flag { $0.reload.isParking = $1 }),
+        Setting("reload", "park", default: "false", .flag { $0.reload.isParking = $1 }),
         Setting("watch", "logs", .logRules { $0.logRules = $1 }),
         Setting("alerts", "", isSupported: false, .alerts { $0.alerts = $1 }),
         Setting("beads", "incidents", default: "false", isSupported: false, .flag { $0.filesIncidents = $1 }),

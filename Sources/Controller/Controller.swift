@@ -36,6 +36,9 @@ public struct Controller: Sendable {
     public internal(set) var holds: Set<TownHold> = []
     /// Agents that gt has given up.
     var crashLoops: Set<String> = []
+    /// What the town's emergency stop says of itself.
+    var stopNote: EmergencyStop?
+    var parking = Parking()
     var isEnding = false
     /// The town's root with links followed, where it exists.
     var canonicalRoot: String?
@@ -173,6 +176,7 @@ public struct Controller: Sendable {
         case .held(let hold, let isOn, let note): setHold(hold, isOn, note)
         case .townForgotten: forgetTown()
         case .townRead(let readings, let source): readTown(readings, source, now)
+        case .parked(let isStop, let failure): parked(isStop, failure, now)
         case .restartState(let state): readRestartState(state)
         case .townEvent(let event): readTownEvent(event)
         case .townChanged(let path): effects.append(.emit(.townChanged(path: redactor.redact(path))))
@@ -188,6 +192,7 @@ public struct Controller: Sendable {
         passTime(now)
         if wasExhausted && !pool.isExhausted { resumeStalled(now) }
         answerWaiting(now)
+        advanceParking(now)
         advanceReloads(now)
         startProbes(now)
         defer { effects = [] }
@@ -201,6 +206,7 @@ public struct Controller: Sendable {
         times += revivals.values.map(\.due)
         times += probes.planned.values.map(\.due)
         times += returns.values.map(\.due)
+        times += [parking.notBefore].compactMap { $0 }
         if isRotationLimited(now) {
             times.append(rotations[rotations.count - Self.rotationsMax] + Self.rotationsWindow)
         }

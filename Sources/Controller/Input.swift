@@ -72,6 +72,8 @@ public enum Input: Sendable {
     case townForgotten
     /// Files from which gt learns what agents are started with.
     case townRead([TownReading], TownReadingSource)
+    /// gt has stopped or thawed the town for us, or why not.
+    case parked(isStop: Bool, failure: String?)
     /// `daemon/restart_state.json`.
     case restartState(RestartState)
     /// A line of `.events.jsonl`.
@@ -125,6 +127,8 @@ public enum Effect: Sendable {
     case restartService(String, reason: String, mayBeItsOwn: Bool)
     /// The town has other rigs: the files to be read are others.
     case rigsChanged
+    /// Stop the town, or thaw it; the answer is ``Input/parked(isStop:failure:)``.
+    case park(Bool)
     /// Something for people that is no event.
     case note(String)
 }
@@ -221,6 +225,8 @@ public struct Settings: Sendable, Equatable {
     public var isRolling: Bool
     /// How long a busy agent is waited for.
     public var patience: Duration
+    /// `reload.park`.
+    public var isParking = false
 
     public init(
         townRoot: String, accounts: String = "the accounts directory", launch: Launch, bin: String,

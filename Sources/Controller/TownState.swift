@@ -165,13 +165,16 @@ extension Controller {
         town = TownConfiguration()
         rejectedTown = [:]
         holds = []
+        stopNote = nil
         crashLoops = []
     }
 
     // MARK: - What holds agents back
 
     mutating func setHold(_ hold: TownHold, _ isOn: Bool, _ note: EmergencyStop?) {
-        guard holds.contains(hold) != isOn else { return }
+        let isNews = hold == .stop && isOn && note != nil && note != stopNote
+        if hold == .stop { stopNote = isOn ? note ?? stopNote : nil }
+        guard holds.contains(hold) != isOn || isNews else { return }
         if isOn { holds.insert(hold) } else { holds.remove(hold) }
         switch hold {
         case .stop: effects.append(.emit(stopEvent(isOn, rig: nil, note)))

@@ -247,6 +247,7 @@ public final class Daemon {
         case .restartService(let name, let reason, let mayBeItsOwn):
             restartService(name, reason: reason, mayBeItsOwn: mayBeItsOwn)
         case .rigsChanged: watchRigs()
+        case .park(let isStop): park(isStop)
         case .note(let text): log.notice("\(text)")
         }
     }

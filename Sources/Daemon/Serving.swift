@@ -102,13 +102,15 @@ extension Daemon {
         case .health: call.reply(.value(["ok": true]))
         case .readiness:
             let report = status
-            call.reply(
-                .valueWithStatus(
-                    [
-                        "ready": .bool(report.isServing), "state": .string(report.state.rawValue),
-                        "detail": .string(report.detail),
-                    ],
-                    report.isServing ? 200 : 503))
+            var answer: JSONObject = [
+                "ready": .bool(report.isServing), "state": .string(report.state.rawValue),
+                "detail": .string(report.detail),
+            ]
+            if !report.isServing {
+                answer["error"] =
+                    ControlError(code: "unavailable", message: "not ready: \(report.detail)").json["error"]
+            }
+            call.reply(.valueWithStatus(.object(answer), report.isServing ? 200 : 503))
         case .metrics:
             let gauges = Metrics.Gauges(
                 report: status, skippedLines: followed?.skippedLines ?? 0, droppedRecords: options.droppedRecords())

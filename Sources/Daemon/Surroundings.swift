@@ -39,6 +39,7 @@ extension Settings {
             strategy: KeyStrategy(rawValue: configuration.keys.strategy.rawValue) ?? .leastRecentlyUsed,
             isProbed: configuration.keys.isProbed, isRolling: configuration.reload.isRolling,
             patience: configuration.reload.patience)
+        isParking = configuration.reload.isParking
     }
 }
 

@@ -211,35 +211,48 @@ extension Daemon {
 
     /// The longest time for a verb that starts an agent anew (contract G).
     private static let verbTimeout = Duration.seconds(200)
+    /// For what only writes a file and sends signals.
+    private static let stopTimeout = Duration.seconds(30)
 
     /// Lets gt start an agent anew.
     func restart(_ order: RestartOrder) {
-        func report(_ failure: String?) {
-            handle(.reloadPerformed(id: order.id, failure: failure))
-            finishIfStopping()
-        }
         loop.atEndOfTurn { [unowned self] in
             if let why = holdText(order.identity) { return handle(.reloadPutOff(id: order.id, why: why)) }
-            guard let gt = toolbox.gt else {
-                return report("gt is not found (install it or add its folder to town.path, then gasclawd reload)")
+            gt(order.arguments, timeout: Self.verbTimeout) { [unowned self] failure in
+                handle(.reloadPerformed(id: order.id, failure: failure))
+                finishIfStopping()
             }
-            let words = "gt \(order.arguments.joined(separator: " "))"
-            do throws(SystemError) {
-                try Command.run(
-                    [gt] + order.arguments, environment: toolbox.environment, directory: root,
-                    timeout: Self.verbTimeout, on: loop
-                ) { result in
-                    guard result.status.isSuccess else {
-                        let said = shownText(result.errors.prefix { $0 != 10 })
-                        let why =
-                            result.timedOut ? "no answer within \(Self.verbTimeout.brief)" : "\(result.status): \(said)"
-                        return report("\(words): \(why)")
-                    }
-                    report(nil)
-                }
-            } catch {
-                report("\(words): \(error)")
+        }
+    }
+
+    /// Stops the town, or thaws it (gt: cmd/estop.go).
+    func park(_ isStop: Bool) {
+        let arguments = isStop ? ["estop", "-r", Controller.parkReason] : ["thaw"]
+        loop.atEndOfTurn { [unowned self] in
+            gt(arguments, timeout: Self.stopTimeout) { [unowned self] failure in
+                handle(.parked(isStop: isStop, failure: failure))
             }
+        }
+    }
+
+    /// - Parameter completion: Gets nil, or why it did not succeed.
+    private func gt(_ arguments: [String], timeout: Duration, completion: @escaping (String?) -> Void) {
+        guard let gt = toolbox.gt else {
+            return completion("gt is not found (install it or add its folder to town.path, then gasclawd reload)")
+        }
+        let words = "gt \(arguments.joined(separator: " "))"
+        do throws(SystemError) {
+            try Command.run(
+                [gt] + arguments, environment: toolbox.environment, directory: root, timeout: timeout, on: loop
+            ) { result in
+                guard !result.status.isSuccess else { return completion(nil) }
+                let said = shownText(result.errors.prefix { $0 != 10 })
+                completion(
+                    "\(words): " + (result.timedOut ? "no answer within \(timeout.brief)" : "\(result.status): \(said)")
+                )
+            }
+        } catch {
+            completion("\(words): \(error)")
         }
     }
 

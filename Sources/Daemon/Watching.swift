@@ -289,8 +289,13 @@ extension Daemon {
         if controller.generation == before { log.notice("the configuration was read again: nothing has changed") }
         let status = status
         guard status.config.errors.isEmpty else {
+            let error = ControlError(
+                code: "refused", message: "the configuration is refused: \(status.config.errors.first ?? "")")
             return .valueWithStatus(
-                ["ok": false, "errors": .array(status.config.errors.map(JSONValue.string))], 422)
+                [
+                    "ok": false, "errors": .array(status.config.errors.map(JSONValue.string)),
+                    "error": error.json["error"] ?? .null,
+                ], 422)
         }
         return .value([
             "ok": true, "generation": JSONValue(status.generation),

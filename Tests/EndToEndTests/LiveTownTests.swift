@@ -176,4 +176,21 @@ extension MiniatureTown {
             #expect(try town.status()?["agents"]?.array?.contains { $0["session"]?.string == grace.session } == false)
         }
     }
+
+    @Test func theTownStandsStillWhileNoKeyIsReady() throws {
+        try withTown(keys: 1, sections: "[keys]\ncooldown = \"3s\"\n[reload]\npark = true") { town in
+            try town.install()
+            try town.startDaemon()
+            _ = try town.startCrew("ada")
+            let events = try town.events()
+            try town.fail(town.keys[0], with: "throttled-429")
+            try events.next("keys.exhausted")
+            #expect(try events.next("town.estop")["reason"] == "gasclawd: no key is ready")
+            town.mend(town.keys[0])
+            try events.next("key.recovered")
+            try events.next("town.thaw")
+            #expect(!Disk.exists(town.root + "/ESTOP"))
+            try events.next("agent.reload.finished")
+        }
+    }
 }
