@@ -246,7 +246,8 @@ final class ClientHandler: ChannelInboundHandler {
         if type == "application/json" { content.append(10) }
         let keepsAlive = head.isKeepAlive && !closing
         var headers = HTTPHeaders([("content-type", type), ("content-length", String(content.count))])
-        if keepsAlive { awaitRequest() }
+        // Also where it ends behind the answer: whoever does not read it is not waited for.
+        awaitRequest()
         if !keepsAlive { headers.add(name: "connection", value: "close") }
         let answer = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)

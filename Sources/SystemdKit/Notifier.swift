@@ -15,6 +15,10 @@ public enum NotifyState: Sendable {
     case status(String)
     /// A sign of life.
     case watchdog
+    /// Ask for what a missed watchdog leads to, at once: we know that we cannot go on.
+    case watchdogTrigger
+    /// Our main process is this one from now on.
+    case mainPID(Int32)
     /// Why the service fails, as errno(3).
     case errno(Int32)
     /// A reload begins; the time is CLOCK_MONOTONIC when it began, without which systemd does not believe the
@@ -35,6 +39,8 @@ public enum NotifyState: Sendable {
                     text.unicodeScalars.map { $0.properties.generalCategory == .control ? " " : $0 }))
             return "STATUS=\(line)"
         case .watchdog: return "WATCHDOG=1"
+        case .watchdogTrigger: return "WATCHDOG=trigger"
+        case .mainPID(let pid): return "MAINPID=\(pid)"
         case .errno(let number): return "ERRNO=\(number)"
         case .reloading(let start): return "RELOADING=1\nMONOTONIC_USEC=\(start)"
         case .extendTimeout(let duration): return "EXTEND_TIMEOUT_USEC=\(duration.wholeMicroseconds)"

@@ -58,6 +58,8 @@ private final class NotifySocket {
         #expect(socket.receive() == "RELOADING=1\nMONOTONIC_USEC=42")
         #expect(Notifier().send([.watchdog, .errno(28), .stopping, .extendTimeout(.seconds(2))]) == .sent)
         #expect(socket.receive() == "WATCHDOG=1\nERRNO=28\nSTOPPING=1\nEXTEND_TIMEOUT_USEC=2000000")
+        #expect(Notifier().send([.watchdogTrigger, .mainPID(77)]) == .sent)
+        #expect(socket.receive() == "WATCHDOG=trigger\nMAINPID=77")
     }
 
     @Test func aSocketThatIsGoneIsAnErrorWithItsReason() throws {
