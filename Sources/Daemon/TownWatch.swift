@@ -94,7 +94,7 @@ extension Daemon {
 
     func lookAtTown(_ report: WatchReport) {
         switch report.spec {
-        case Spec.stop, Spec.rigStops: lookAtStop(report.path, exists: report.exists)
+        case Spec.stop, Spec.rigStops: lookAtStopSoon(report.path, exists: report.exists)
         case Spec.rigStates: lookAtRigState(report.path, exists: report.exists)
         case Spec.deacon: lookAtPause(report.path, exists: report.exists)
         case Spec.shutdown: handle(.held(.shuttingDown, report.exists))
@@ -166,6 +166,15 @@ extension Daemon {
         var files: [(String, TownHold)] = [("ESTOP", .stop), ("daemon/shutting-down", .shuttingDown)]
         if let rig = identity.rig, AgentIdentity.isName(rig) { files.append(("ESTOP.\(rig)", .rigStop(rig))) }
         return files.first { Syscalls.exists(root.appending($0.0)) }?.1.text
+    }
+
+    /// gt makes the file and then writes into it: one that is empty is looked at once more before it is told.
+    /// ``holdText(_:)`` knows of it at once.
+    private func lookAtStopSoon(_ path: FilePath, exists: Bool) {
+        guard exists, small(path)?.isEmpty == true else { return lookAtStop(path, exists: exists) }
+        loop.schedule(after: max(configuration.reload.settle, .milliseconds(20))) { [unowned self] in
+            lookAtStop(path, exists: Syscalls.exists(path))
+        }
     }
 
     private func lookAtStop(_ path: FilePath, exists: Bool) {
