@@ -72,6 +72,10 @@ enum StatusText {
         }
         if town?["estop"]?.bool == true { text += " (emergency stop)" }
         text += "\n"
+        for hold in town?["holds"]?.array ?? [] { text += "agents are left alone: \(hold.string ?? "")\n" }
+        for file in town?["rejected"]?.array ?? [] {
+            text += "refused: \(file["error"]?.string ?? "") (what it said before stays in force)\n"
+        }
         let config = status["config"]
         if config?["ok"]?.bool == false {
             text += "configuration refused, the last good one is in force:\n"
@@ -97,7 +101,8 @@ enum StatusText {
         let agents = status["agents"]?.array ?? []
         guard !agents.isEmpty else { return nil }
         return TextTable(
-            ["SESSION", "ROLE", "RIG", "PID", "KEY", "STATE", "UP"], rows: agents.map { agentRow($0, now) }
+            ["SESSION", "ROLE", "RIG", "RUNNING", "PID", "KEY", "TURN", "UP", "NOTES"],
+            rows: agents.map { agentRow($0, now) }
         ).text
     }
 
@@ -127,15 +132,17 @@ enum StatusText {
     }
 
     private static func agentRow(_ agent: JSONValue, _ now: Timestamp) -> [String] {
-        var state: [String] = []
-        if agent["stalled"]?.bool == true { state.append("stalled") }
-        if agent["unmanaged"]?.bool == true { state.append("unmanaged") }
-        if let pending = agent["pending_reload"]?.string { state.append("reload due (\(pending))") }
-        if state.isEmpty { state.append(agent["busy"]?.bool.map { $0 ? "busy" : "idle" } ?? "running") }
+        let isRunning = agent["running"]?.bool == true
+        let isStalled = agent["stalled"]?.bool == true
+        var notes: [String] = []
+        if agent["unmanaged"]?.bool == true { notes.append("unmanaged") }
+        if let pending = agent["pending_reload"]?.string { notes.append("reload due (\(pending))") }
+        if let detail = agent["detail"]?.string { notes.append(detail) }
         return [
             agent["session"]?.string ?? "", agent["role"]?.string ?? "", agent["rig"]?.string ?? "-",
-            "\(agent["pid"]?.integer ?? 0)", agent["key"]?.string ?? "-", state.joined(separator: ", "),
-            age(agent["since"], now),
+            isRunning ? "yes" : "no", agent["pid"]?.integer.map { "\($0)" } ?? "-", agent["key"]?.string ?? "-",
+            isStalled ? "stalled" : agent["busy"]?.bool.map { $0 ? "busy" : "idle" } ?? "-",
+            isRunning ? age(agent["since"], now) : "-", notes.isEmpty ? "-" : notes.joined(separator: ": "),
         ]
     }
 }

@@ -193,4 +193,76 @@ extension MiniatureTown {
             try events.next("agent.reload.finished")
         }
     }
+
+    /// Starts an agent as gt does for the roles that it starts by itself: the command in a pane of its own.
+    private func start(_ session: String, role: String, command: String, in town: MiniatureTown) throws {
+        let directory = "\(town.root)/deacon/\(session)"
+        try Disk.makeDirectories(directory)
+        try town.tmux(
+            "new-session", "-d", "-s", session, "-c", directory, "-e", "GT_ROLE=\(role)", "-e", "GT_SESSION=\(session)")
+        try town.tmux("set-option", "-t", session, "remain-on-exit", "on")
+        try town.tmux("respawn-pane", "-k", "-t", session, "-c", directory, command)
+    }
+
+    @Test func everyRoleIsReloadedInItsPaneAndThoseThatGtCanRestartByItsVerb() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let events = try town.events()
+            for arguments in [
+                ["mayor", "start"], ["deacon", "start"], ["witness", "start", "project"],
+                ["refinery", "start", "project"], ["crew", "start", "project/ada"], ["sling", "gt-1", "project"],
+            ] {
+                let result = try Program.run(
+                    [town.bin + "/gt"] + arguments, environment: town.environment, directory: town.root)
+                #expect(result.status.isSuccess, "\(arguments) \(text(result.errors))")
+                try events.next("agent.leased")
+            }
+            let beacon = "'[GAS TOWN] x <- daemon • now • start'"
+            try start(
+                "hq-boot", role: "deacon/boot",
+                command: "exec \(town.launcher) --dangerously-skip-permissions \(beacon)", in: town)
+            try events.next("agent.leased") { $0["role"] == "boot" }
+            // A dog's command is the bare word: tmux looks for it in the PATH of whoever calls it, which is gt's daemon
+            // with the PATH that we gave it.
+            town.variables["PATH"] = "\(town.state)/bin:\(town.bin):/usr/local/bin:/usr/bin:/bin"
+            defer { town.variables["PATH"] = nil }
+            try start(
+                "hq-dog-1", role: "dog/1",
+                command: "exec claude --dangerously-skip-permissions --model haiku \(beacon)", in: town)
+            try events.next("agent.leased") { $0["role"] == "dog" }
+            let roles = ["boot", "crew", "deacon", "dog", "mayor", "polecat", "refinery", "witness"]
+            func roleNames(_ events: [JSONValue]) -> [String] { events.compactMap { $0["role"]?.string }.sorted() }
+            #expect(roleNames(try events.seen("agent.leased")) == roles)
+
+            try town.gasclawd("keys", "rotate")
+            for _ in roles { try events.next("agent.reload.finished") }
+            let byKey = try events.seen("agent.reload.finished").filter { $0["reason"] == "key" }
+            #expect(roleNames(byKey) == roles)
+            let status = try #require(try town.status())
+            let active = status["keys"]?["active"]
+            #expect(status["agents"]?.array?.allSatisfy { $0["key"] == active } == true)
+            #expect(status["agents"]?.array?.count == roles.count)
+
+            // What gt brings back by itself has the key of the day.
+            try town.gasclawd("keys", "rotate")
+            for _ in roles { try events.next("agent.reload.finished") }
+            let mayor = Agent(session: "hq-mayor", directory: "")
+            kill(try town.pid(of: mayor), SIGKILL)
+            let back = try events.next("agent.leased") { $0["role"] == "mayor" }
+            #expect(back["id"] == (try town.status())?["keys"]?["active"])
+
+            try town.edit("settings/config.json") { object in
+                town.define("kimi-claude", environment: ["CARE": "much"], in: &object)
+            }
+            let byVerb = roles.filter { $0 != "boot" && $0 != "dog" }
+            for _ in byVerb { try events.next("agent.reload.finished") { $0["reason"] == "config" } }
+            #expect(roleNames(try events.seen("agent.reload.finished").filter { $0["reason"] == "config" }) == byVerb)
+            #expect(try town.variable("CARE", of: mayor) == "much")
+            let list = text(try town.gasclawd("agents", "list").output)
+            for word in ["SESSION", "RUNNING", "TURN", "hq-dog-1", "pr-crew-ada", "project"] {
+                #expect(list.contains(word), "\(list)")
+            }
+        }
+    }
 }
