@@ -11,8 +11,8 @@ ARG NODE_VERSION=22
 # gasclawd
 FROM swift:${SWIFT_VERSION}-bookworm AS gasclawd
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libsystemd-dev=252.* libtomlplusplus-dev=3.3.* libpcre2-dev=10.42-* make=4.3-* \
-        pkg-config=1.8.* \
+    && apt-get install -y --no-install-recommends libsystemd-dev=252.* libtomlplusplus-dev=3.3.* libpcre2-dev=10.42-* \
+        make=4.3-* pkg-config=1.8.* \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
@@ -54,7 +54,8 @@ FROM node:${NODE_VERSION}-bookworm-slim
 ARG CLAUDE_CODE_VERSION=2.1.330
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates=20* curl=7.88.* git=1:2.39.* iproute2=6.1.* \
-        less=590-* libpcre2-8-0=10.42-* libstdc++6=12.2.* libsystemd0=252.* openssh-client=1:9.2p1-* procps=2:4.0.* tmux=3.3a-* \
+        less=590-* libpcre2-8-0=10.42-* libstdc++6=12.2.* libsystemd0=252.* openssh-client=1:9.2p1-* \
+        procps=2:4.0.* tmux=3.3a-* \
     && rm -rf /var/lib/apt/lists/* \
     && npm install -g "@anthropic-ai/claude-code@${CLAUDE_CODE_VERSION}" \
     && npm cache clean --force

@@ -37,9 +37,11 @@ lab: build ## what needs a real systemd, in a machine of namespaces; as root, an
 	@scripts/deps.sh --lab
 	@Tests/Systemd/run $(DEBUG) || [ $$? -eq 77 ]
 
-docs: build ## runs the commands of README and docs in a miniature town, parses the configuration, follows the links
+docs: build ## runs the commands of README and docs in a miniature town, follows links, builds the comments
 	@scripts/deps.sh --docs
 	@Tests/Docs/run $(DEBUG)
+	@Tests/Dependencies/run $(DEBUG)/gasclawd Package.resolved
+	@Tests/Docs/comments || [ $$? -eq 77 ]
 
 bench: deps ## measures the budgets with the release build
 	$(SWIFT) build -c release

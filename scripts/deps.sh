@@ -5,7 +5,7 @@
 #   scripts/deps.sh           installs Debian's packages
 #   scripts/deps.sh --check   only says; exit 1 if something is missing
 #   scripts/deps.sh --build   installs only what the build needs
-#   scripts/deps.sh --docs    also what Tests/Docs needs: curl
+#   scripts/deps.sh --docs    also what Tests/Docs and Tests/Dependencies need
 #   scripts/deps.sh --lab     also what Tests/Systemd needs: a systemd to boot
 #   scripts/deps.sh --package also what Tests/Package needs: readers of pages, shells, a Debian to install into
 set -euo pipefail
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 # libsystemd, toml++ and PCRE2 for the build; tmux, git, ps and inotifywait for the tests and the demo.
 packages=(libsystemd-dev libtomlplusplus-dev libpcre2-dev pkg-config)
 [ "${1:-}" = --build ] || packages+=(tmux git procps inotify-tools)
-[ "${1:-}" != --docs ] || packages+=(curl)
+[ "${1:-}" != --docs ] || packages+=(binutils curl)
 # systemctl --user asks logind for a place, over D-Bus.
 [[ ${1:-} != --lab && ${1:-} != --package ]] || packages+=(systemd dbus)
 [ "${1:-}" != --package ] || packages+=(binutils debootstrap dpkg-dev fish lintian man-db mandoc xz-utils zsh)

@@ -76,7 +76,7 @@ public struct Controller: Sendable {
     var effects: [Effect] = []
 
     /// - Parameters:
-    ///   - state: What an earlier process left; leases in it are taken up with ``adopt(_:at:)``.
+    ///   - state: What an earlier process left; leases in it are taken up with ``adopt(_:)``.
     ///   - seed: Of everything that is left to chance.
     public init(settings: Settings, configPath: String?, state: JSONValue?, at now: Timestamp, seed: UInt64 = 0) {
         self.settings = settings

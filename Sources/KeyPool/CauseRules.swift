@@ -2,7 +2,7 @@
 
 import Timekeeping
 
-/// Takes a failure's words for what they mean; ``CauseTable`` holds them.
+/// Takes a failure's words for what they mean; `CauseTable` holds them.
 ///
 /// The text decides before the status: Kimi Code sends its quota limits as 403, as it does for a closed account, and
 /// clients wrap codes anew (kimi.com/code/docs error reference; platform.kimi.ai/docs/api/errors).

@@ -39,7 +39,7 @@ public enum StartPosition: Sendable {
 /// Gives the whole lines of one growing file, each once.
 ///
 /// It holds the file open, so lines that a writer still adds to a renamed or removed file are not lost; the owner
-/// calls ``read(budget:line:)`` when something may have changed and again while it says that more is there.
+/// calls ``read(budget:candidates:line:)`` when something may have changed and again while it says that more is there.
 public final class LogFollower {
     public let path: FilePath
     private let boundary: FilePath?

@@ -180,7 +180,7 @@ has_what_it_promises() {
         /usr/lib/systemd/catalog/gasclawd.catalog /usr/share/man/man8/gasclawd.8.gz \
         /usr/share/man/man5/gasclawd.toml.5.gz /usr/share/bash-completion/completions/gasclawd \
         /usr/share/zsh/vendor-completions/_gasclawd /usr/share/fish/vendor_completions.d/gasclawd.fish \
-        /etc/gasclawd/gasclawd.toml /usr/share/doc/gasclawd/copyright /usr/share/doc/gasclawd/changelog.gz; do
+        /etc/gasclawd/gasclawd.toml /usr/share/doc/gasclawd/sbom.tsv /usr/share/doc/gasclawd/copyright /usr/share/doc/gasclawd/changelog.gz; do
         grep -qxF "$wanted" "$work/list" || {
             echo "$wanted is not in the package"
             return 1
