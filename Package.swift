@@ -86,12 +86,13 @@ let package = Package(
                 "Configuration", "ControlAPI", "ControlServer", "Controller", "FileWatching", "GasTown",
                 "JSON", "KeyPool", "LineMatching", "LinuxSys", "LogFollowing", "Secrets", "Supervision", "SystemdKit",
                 "Timekeeping", logging, system,
-            ])
+            ], testedWith: ["townsim"])
         + [
             .executableTarget(
                 name: "gasclawd",
                 dependencies: [
-                    "CBuild", "Configuration", "ControlAPI", "Daemon", "JSON", "Launcher", "LinuxSys", "SystemdKit",
+                    "CBuild", "Configuration", "ControlAPI", "Daemon", "JSON", "KeyPool", "Launcher", "LinuxSys",
+                    "Secrets", "SystemdKit",
                     "Timekeeping", argumentParser, logging, system,
                 ], swiftSettings: strict),
             .executableTarget(

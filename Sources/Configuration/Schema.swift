@@ -102,7 +102,7 @@ enum Schema {
         Setting(
             "agent", "resume_prompt", default: "Go on with your work.",
             .text(rule: { _ in nil }) { $0.agent.resumePrompt = $1 }),
-        Setting("agent", "hooks", default: "false", isSupported: false, .flag { $0.agent.hasHooks = $1 }),
+        Setting("agent", "hooks", default: "false", .flag { $0.agent.hasHooks = $1 }),
         Setting("agent", "env", .variables { $0.agent.environment = $1 }),
         Setting(
             "keys", "strategy", default: "lru",
@@ -111,7 +111,7 @@ enum Schema {
             }),
         Setting("keys", "cooldown", default: "5m", .duration(isZeroAllowed: false) { $0.keys.cooldown = $1 }),
         Setting(
-            "keys", "probe", default: "off", isSupported: false,
+            "keys", "probe", default: "off",
             .choice(["off", "usage"], later: []) { $0.keys.isProbed = $1 == "usage" }),
         Setting(
             "services", "manage", default: "dolt:daemon:mayor", isSupported: false,

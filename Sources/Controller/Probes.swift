@@ -11,6 +11,12 @@ public struct ProbeOrder: Sendable {
     public let key: Key
     public let kind: ProbeKind
     public let url: String
+
+    public init(key: Key, kind: ProbeKind, url: String) {
+        self.key = key
+        self.kind = kind
+        self.url = url
+    }
 }
 
 /// Questions to providers (`keys.probe`): which are due, and when their accounts were last asked about.

@@ -64,7 +64,8 @@ final class AccountReader {
         let folder = path.removingLastComponent().lastName
         let name = shownText(folder)
         let shown = Redactor().redact(name)
-        return shown == name ? name : "\(shown)#\(SHA256.hex(folder).prefix(8))"
+        let isTaken = name == GivenKeys.credentialAccount || name == GivenKeys.environmentAccount
+        return shown == name && !isTaken ? name : "\(shown)#\(SHA256.hex(folder).prefix(8))"
     }
 
     private func look(_ path: FilePath, isSecondLook: Bool = false) {

@@ -13,15 +13,20 @@ final class ClientFiles {
 
     private let directory: FilePath
     private let bypassesPermissions: Bool
+    /// nil: there shall be none.
+    private let hook: FailureHook?
     /// The last 20 characters of each key.
     private var approvals: [String] = []
     private var trusted: Set<String> = []
     private let onProblem: (String?) -> Void
 
     /// - Parameter onProblem: Called with what cannot be written, nil when all is well again.
-    init(directory: FilePath, bypassesPermissions: Bool, onProblem: @escaping (String?) -> Void) {
+    init(
+        directory: FilePath, bypassesPermissions: Bool, hook: FailureHook? = nil, onProblem: @escaping (String?) -> Void
+    ) {
         self.directory = directory
         self.bypassesPermissions = bypassesPermissions
+        self.hook = hook
         self.onProblem = onProblem
     }
 
@@ -50,7 +55,7 @@ final class ClientFiles {
                 try ClaudeFiles.state(old, approvals: approvals, trusted: trusted.sorted())
             }
             try AtomicFile.merge(settings, limit: ClaudeSettings.lengthMax) { old in
-                try ClaudeFiles.settings(old, bypassesPermissions: bypassesPermissions)
+                try ClaudeFiles.settings(old, bypassesPermissions: bypassesPermissions, hook: .set(hook))
             }
             try AtomicFile.merge(directory.appending(".credentials.json"), limit: 1 << 20) { old in
                 old == nil ? Array("{}\n".utf8) : nil

@@ -183,6 +183,7 @@ public final class Daemon {
         }
         openRing()
         makeLinks()
+        placeGivenKeys()
         startWatching()
         adoptNotes()
         findLegacy()

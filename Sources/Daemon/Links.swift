@@ -7,7 +7,8 @@ import SystemPackage
 
 /// The folder that stands in for Claude Code: links to this program, and the way to this daemon.
 enum Links {
-    static let names = ["claude", "agent-shell"]
+    /// `gasclawd` is for hooks: the link stays where it is when the program moves.
+    static let names = ["claude", "agent-shell", "gasclawd"]
 
     /// What a package brought: links that are there already, and the claim to be this user's daemon behind them.
     struct Installed {

@@ -12,8 +12,10 @@ import Timekeeping
 
 /// The pool as the files say, for when no daemon runs.
 public enum OfflineKeys {
-    /// - Returns: What `keys` is in the status.
-    public static func list(_ configuration: Configuration, at now: Timestamp) -> JSONValue {
+    /// - Returns: What `keys` and `agents` are in the status; the agents are those of the state file that still live.
+    public static func list(
+        _ configuration: Configuration, at now: Timestamp
+    ) -> (keys: JSONValue, agents: [JSONValue]) {
         let store = StateStore(directory: configuration.paths.state)
         // A broken state file is the daemon's to set aside.
         var state: JSONValue?
@@ -24,7 +26,8 @@ public enum OfflineKeys {
         }
         var controller = Controller(
             settings: Settings(configuration, store: store, program: nil), configPath: nil, state: state, at: now)
-        let paths = accountFiles(in: configuration.accounts)
+        for lease in state.map(Controller.leases) ?? [] where Daemon.isAlive(lease.process) { controller.adopt(lease) }
+        let paths = AccountFolder.files(in: configuration.accounts)
         for path in paths {
             let name = AccountReader.name(of: path)
             do {
@@ -41,17 +44,6 @@ public enum OfflineKeys {
         _ = controller.handle(.started, at: now)
         let report = controller.report(
             Surroundings(version: "", bootID: "", pid: 0, startedAt: now), at: now)
-        return report.json["keys"] ?? .null
-    }
-
-    private static func accountFiles(in directory: FilePath) -> [FilePath] {
-        do throws(SystemError) {
-            let folder = try Syscalls.open(directory, flags: Syscalls.directory)
-            return try Syscalls.names(inDirectory: folder.raw)
-                .filter { $0.first != UInt8(ascii: ".") }.sorted { $0.lexicographicallyPrecedes($1) }
-                .map { directory.entry($0).appending("config.toml") }
-        } catch {
-            return []
-        }
+        return (report.json["keys"] ?? .null, report.json["agents"]?.array ?? [])
     }
 }

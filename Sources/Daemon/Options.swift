@@ -12,6 +12,9 @@ public struct DaemonOptions: Sendable {
     /// The variables that go over the file.
     public let environment: ConfigurationEnvironment
 
+    /// Keys that we were started with.
+    let givenKeys: GivenKeys
+
     /// Changes how much is logged.
     public let setLogLevel: @Sendable (Configuration.LogLevel) -> Void
     /// How many log records were dropped.
@@ -19,9 +22,11 @@ public struct DaemonOptions: Sendable {
 
     public init(
         version: String, configuration: Configuration, configPath: FilePath?, environment: ConfigurationEnvironment,
+        givenKeys: GivenKeys = .none,
         setLogLevel: @escaping @Sendable (Configuration.LogLevel) -> Void,
         droppedRecords: @escaping @Sendable () -> Int
     ) {
+        self.givenKeys = givenKeys
         self.droppedRecords = droppedRecords
         self.setLogLevel = setLogLevel
         self.version = version

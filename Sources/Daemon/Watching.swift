@@ -98,7 +98,7 @@ extension Daemon {
         guard let watcher, let followed else { return }
         let client = ClientFiles(
             directory: configuration.agent.configDirectory,
-            bypassesPermissions: configuration.agent.bypassesPermissions
+            bypassesPermissions: configuration.agent.bypassesPermissions, hook: failureHook
         ) { [unowned self] problem in
             guard surroundings.clientProblem != problem else { return }
             surroundings.clientProblem = problem
@@ -117,6 +117,14 @@ extension Daemon {
             readSession(path)
         }
         followTranscripts(isAdopted: surroundings.isStarting)
+    }
+
+    /// What `agent.hooks` wants in the client's settings.
+    private var failureHook: FailureHook? {
+        guard configuration.agent.hasHooks else { return nil }
+        return FailureHook(
+            program: store.bin.appending("gasclawd").string,
+            socket: ControlClient.socketPath(runtime: configuration.paths.runtime).string)
     }
 
     func watchTown() {
@@ -339,11 +347,13 @@ extension Daemon {
         if new.log != old.log { setLogLevel(new.log) }
         if new.accounts != old.accounts {
             // Keys of the old folder go, unless the new one has them: the grace covers the change.
-            for name in controller.pool.accountNames { handle(.accountGone(name: name)) }
+            let given = [GivenKeys.credentialAccount, GivenKeys.environmentAccount]
+            for name in controller.pool.accountNames where !given.contains(name) { handle(.accountGone(name: name)) }
             watchAccounts()
         }
         if new.agent.configDirectory != old.agent.configDirectory
             || new.agent.bypassesPermissions != old.agent.bypassesPermissions
+            || new.agent.hasHooks != old.agent.hasHooks
         {
             watchClient()
         }

@@ -74,10 +74,21 @@ public enum ClaudeFiles {
         return new == base && old != nil ? nil : encoded(new)
     }
 
+    /// What is done about our hook.
+    public enum HookChange: Sendable, Hashable {
+        /// It stays as it is: whoever asks does not know whether it is wanted.
+        case none
+        /// It is there, in this form; nil: it is not there.
+        case set(FailureHook?)
+    }
+
     /// `settings.json`: an unattended agent must not stop at its first tool call.
-    public static func settings(_ old: [UInt8]?, bypassesPermissions: Bool) throws(JSONError) -> [UInt8]? {
+    public static func settings(
+        _ old: [UInt8]?, bypassesPermissions: Bool, hook: HookChange = .none
+    ) throws(JSONError) -> [UInt8]? {
         let base = try object(old)
         var new = base
+        if case .set(let wanted) = hook { new = FailureHook.applied(wanted, to: new) }
         if bypassesPermissions {
             new["skipDangerousModePermissionPrompt"] = true
             var permissions = new["permissions"]?.object ?? JSONObject()

@@ -26,11 +26,15 @@ public struct LaunchEnvironment: Sendable, Hashable {
 
     public mutating func remove(prefix: String) { entries.removeAll { $0.starts(with: prefix.utf8) } }
 
+    /// Variables that hold keys of the pool, for the daemon alone: whoever started gt may have them set.
+    public static let poolVariables = ["GASTOWN_KIMI_KEYS", "KIMI_API_KEYS", "KIMI_API_KEY"]
+
     /// For the real client: key, endpoint, configuration folder, and the prefix that keeps the key from its tools.
     public mutating func equip(
         baseURL: String, credential: String, configDirectory: String, shellPrefix: String, isSandboxed: Bool,
         variables: [(name: String, value: String)]
     ) {
+        for name in Self.poolVariables { remove(name) }
         for (name, value) in variables { set(name, value) }
         set("ANTHROPIC_BASE_URL", baseURL)
         set("ANTHROPIC_API_KEY", credential)
@@ -46,6 +50,7 @@ public struct LaunchEnvironment: Sendable, Hashable {
     /// For what an agent runs: no credential, no endpoint. `gt sling` and `gt handoff` would put them into argv.
     public mutating func strip() {
         remove(prefix: "ANTHROPIC_")
+        for name in Self.poolVariables { remove(name) }
         remove("CLAUDE_CODE_SHELL_PREFIX")
         remove("GASCLAWD_LAUNCHER")
     }

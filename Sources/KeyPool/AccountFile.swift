@@ -69,10 +69,55 @@ public struct AccountFile: Sendable, Hashable {
         return AccountFile(keys: keys, remark: keys.isEmpty ? remark : nil)
     }
 
+    /// The file of an account with one key, as Kimi's own command line writes it into its folder.
+    ///
+    /// - Parameter baseURL: What `ANTHROPIC_BASE_URL` is to be for the key.
+    public static func text(_ key: Key, baseURL: String) -> String {
+        let base = openAIBase(baseURL)
+        let provider = """
+            [providers.kimi-api]
+            type = "kimi"
+            base_url = \(quoted(base))
+            api_key = \(quoted(key.reveal()))
+
+            """
+        // The models are those of Kimi Code; the Open Platform has others.
+        guard base.hasSuffix("/coding/v1") else { return provider }
+        return """
+            default_model = "kimi-code/kimi-for-coding"
+            default_thinking = true
+            default_yolo = false
+
+            [models."kimi-code/kimi-for-coding"]
+            provider = "kimi-api"
+            model = "kimi-for-coding"
+            max_context_size = 262144
+            capabilities = ["thinking", "image_in", "video_in"]
+
+
+            """ + provider
+    }
+
+    /// The reverse of ``anthropicBase(_:)``.
+    private static func openAIBase(_ configured: String) -> String {
+        var base = configured[...]
+        while base.hasSuffix("/") { base.removeLast() }
+        if base.hasSuffix("/coding") { return base + "/v1" }
+        for host in ["api.moonshot.ai", "api.moonshot.cn"] where base.hasSuffix("//" + host + "/anthropic") {
+            return base.dropLast("anthropic".count) + "v1"
+        }
+        return configured
+    }
+
+    /// A basic string (toml.io/en/v1.0.0): what goes into it is printable ASCII.
+    private static func quoted(_ text: String) -> String {
+        "\"" + text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : "\($0)" }.joined() + "\""
+    }
+
     /// The Anthropic-shaped endpoint beside an OpenAI-shaped one (kimi-cli writes the latter).
     ///
     /// - Returns: nil for anything else than an http(s) URL.
-    static func anthropicBase(_ configured: String) -> String? {
+    public static func anthropicBase(_ configured: String) -> String? {
         guard configured.hasPrefix("https://") || configured.hasPrefix("http://"), configured.utf8.count <= 2048,
             configured.utf8.allSatisfy({ (33...126).contains($0) }),
             // A user's name, a query or what looks like a key would be shown with it.
@@ -92,5 +137,6 @@ public struct AccountFile: Sendable, Hashable {
 /// Why an account's file cannot be used. It never quotes the file.
 public struct AccountFileError: Error, Sendable, Hashable, CustomStringConvertible {
     public let message: String
+    public init(message: String) { self.message = message }
     public var description: String { message }
 }

@@ -263,7 +263,8 @@ public struct KeyPool: Sendable {
             return [.disabled(id, account: record.account, cause: verdict.cause, reason: reason)]
                 + settle(at: sighting.time, reason: verdict.cause.rawValue)
         }
-        let until = end(of: verdict, repeats: repeats, isConfirmed: isConfirmed, at: sighting.time)
+        let until = Self.end(
+            of: verdict, isConfirmed: isConfirmed, repeats: repeats, configured: cooldown, at: sighting.time)
         var changes: [PoolChange] = []
         for other in sorted where other.id == id || (effect.scope == .account && shareQuota(other, record)) {
             guard other.memory.disabled == nil else { continue }
@@ -319,11 +320,20 @@ public struct KeyPool: Sendable {
         records[id]?.memory.evidence.removeAll { $0.cause == cause }
     }
 
-    private func end(of verdict: Verdict, repeats: Int, isConfirmed: Bool, at now: Timestamp) -> Timestamp {
-        if let reset = verdict.resetAt, reset > now, reset - now <= Self.resetMax { return reset }
-        var length = verdict.cause.cooldown(window: verdict.window, repeats: repeats, configured: cooldown)
+    /// Until when a key would rest.
+    ///
+    /// - Parameters:
+    ///   - isConfirmed: Two leases, or our own question to the provider, say the same.
+    ///   - configured: `keys.cooldown`.
+    public static func end(
+        of verdict: Verdict, isConfirmed: Bool = false, repeats: Int = 0, configured: Duration, at now: Timestamp
+    ) -> Timestamp {
+        if verdict.cause.heedsRetryAfter, let reset = verdict.resetAt, reset > now, reset - now <= resetMax {
+            return reset
+        }
+        var length = verdict.cause.cooldown(window: verdict.window, repeats: repeats, configured: configured)
         if verdict.cause.heedsRetryAfter, let asked = verdict.retryAfter { length = max(.seconds(1), asked) }
-        return now + min(length, isConfirmed ? Self.resetMax : Self.unconfirmedMax)
+        return now + min(length, isConfirmed ? resetMax : unconfirmedMax)
     }
 
     // MARK: - Time and choice

@@ -46,6 +46,29 @@ public enum CurrentProcess {
     /// Takes a variable out of our own environment. Call it before another thread is started (setenv(3)).
     public static func removeFromEnvironment(_ name: String) { unsetenv(name) }
 
+    /// Takes a variable out of our own environment and overwrites its value where the kernel put it, so that
+    /// `/proc/<pid>/environ` does not show it either. Call it before another thread is started, and only for what was
+    /// there at the start.
+    ///
+    /// - Returns: The value's bytes; nil if it was not set.
+    public static func takeFromEnvironment(_ name: String) -> [UInt8]? {
+        guard let start = gcl_environ() else { return nil }
+        let lead = Array(name.utf8) + [UInt8(ascii: "=")]
+        var found: [UInt8]?
+        var position = 0
+        // A name can be there twice: getenv(3) takes the first.
+        while let entry = start[position] {
+            position += 1
+            let length = strlen(entry)
+            guard length >= lead.count, memcmp(entry, lead, lead.count) == 0 else { continue }
+            var value = UnsafeMutableRawBufferPointer(start: entry, count: length)[lead.count...]
+            if found == nil { found = Array(value) }
+            for index in value.indices { value[index] = 0 }
+        }
+        if found != nil { unsetenv(name) }
+        return found
+    }
+
     /// The program's own file, with links followed.
     public static func executable() throws(SystemError) -> FilePath { try Syscalls.linkTarget("/proc/self/exe") }
 

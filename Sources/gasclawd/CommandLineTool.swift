@@ -6,6 +6,7 @@ import ControlAPI
 import Glibc
 import JSON
 import LinuxSys
+import Secrets
 import SystemPackage
 
 struct Gasclawd: ParsableCommand {
@@ -20,7 +21,7 @@ struct Gasclawd: ParsableCommand {
             """, version: "gasclawd \(gasclawdVersion)",
         subcommands: [
             RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self,
-            CheckCommand.self,
+            CheckCommand.self, HookCommand.self,
             ReloadCommand.self, VersionCommand.self, CatalogCommand.self, ManualCommand.self,
         ])
 }
@@ -58,7 +59,9 @@ enum CommandLineTool {
                 return 0
             }
             if let code = error as? ExitCode { return code.rawValue }
-            Output.error("gasclawd: \(Gasclawd.message(for: error)) (gasclawd --help shows what there is)")
+            // It quotes what was typed, and people paste keys.
+            let message = Redactor().redact(Gasclawd.message(for: error))
+            Output.error("gasclawd: \(message) (gasclawd --help shows what there is)")
             return code == .validationFailure ? 64 : 70
         }
     }
@@ -185,9 +188,12 @@ extension ControlClient {
 
 /// Where a launcher finds its daemon when no file beside its link says so.
 enum DefaultLauncher {
-    static func find() -> LauncherFile? {
+    /// The control socket that a configuration leads to; nil where it cannot be told.
+    static func socket(config: String?) -> FilePath? { find(config: config)?.socket }
+
+    static func find(config: String? = nil) -> LauncherFile? {
         let environment = ConfigurationEnvironment.current
-        let found = ConfigurationFile.find(option: nil, environment: environment)
+        let found = ConfigurationFile.find(option: config, environment: environment)
         do {
             let bytes = try ConfigurationSource.read(found.path, isExplicit: found.isExplicit)
             let paths = try Configuration.loadPaths(bytes, path: found.path?.shown ?? "", environment: environment)

@@ -8,8 +8,10 @@ import Timekeeping
 
 struct KeysCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "keys", abstract: "Show the pool's keys, or change to the next one.",
-        subcommands: [List.self, Rotate.self, Clear.self, Disable.self, Enable.self, Explain.self])
+        commandName: "keys", abstract: "Show and change the pool's keys.",
+        subcommands: [
+            List.self, Add.self, Remove.self, Rotate.self, Clear.self, Disable.self, Enable.self, Explain.self,
+        ])
 
     struct List: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Show the keys by their ids.")
@@ -22,7 +24,7 @@ struct KeysCommand: ParsableCommand {
                 keys = try options.client().ask("GET", "/v1/status")["keys"] ?? .null
             } catch let failure as CommandFailure where failure.code == 69 {
                 // The files can be read without a daemon.
-                keys = OfflineKeys.list(try options.configuration().value, at: .now)
+                keys = OfflineKeys.list(try options.configuration().value, at: .now).keys
             }
             if json {
                 Output.write(String(decoding: keys.encoded(indented: true), as: UTF8.self))
@@ -73,25 +75,6 @@ struct KeysCommand: ParsableCommand {
         @Flag(help: "Print JSON.") var json = false
 
         mutating func run() throws { try KeysCommand.post("enable", id, options, json) }
-    }
-
-    struct Explain: ParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Show what an error's text is taken for, and what follows.")
-        @OptionGroup var options: CommonOptions
-        @Argument(help: "What the provider said.") var text: String
-        @Option(help: ArgumentHelp("The HTTP status.", valueName: "code")) var status: Int?
-        @Flag(help: "Print JSON.") var json = false
-
-        mutating func run() throws {
-            let explanation = KeyExplanation.make(text: text, status: status)
-            Output.write(json ? explanation.line + "\n" : KeysCommand.text(explanation))
-        }
-    }
-
-    fileprivate static func text(_ explanation: JSONValue) -> String {
-        (explanation.object?.members ?? []).filter { !$0.value.isNull }
-            .map { "\($0.name): \($0.value.string ?? $0.value.line)\n" }.joined()
     }
 
     fileprivate static func post(_ command: String, _ id: String?, _ options: CommonOptions, _ json: Bool) throws {

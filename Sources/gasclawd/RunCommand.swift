@@ -17,6 +17,8 @@ struct RunCommand: ParsableCommand {
     @OptionGroup var options: CommonOptions
 
     mutating func run() throws {
+        // First of all, before anything is started that could inherit or copy it.
+        let given = GivenKeys.take()
         let (configuration, path) = try options.configuration()
         let level = SharedLevel(Logger.Level(configuration.log))
         let writer: RecordWriter
@@ -43,7 +45,7 @@ struct RunCommand: ParsableCommand {
             let daemon = try Daemon(
                 DaemonOptions(
                     version: gasclawdVersion, configuration: configuration, configPath: path,
-                    environment: .current, setLogLevel: { level.set(Logger.Level($0)) },
+                    environment: .current, givenKeys: given, setLogLevel: { level.set(Logger.Level($0)) },
                     droppedRecords: { writer.droppedCount }), log: log)
             code = try daemon.run()
         } catch {

@@ -17,5 +17,10 @@ case Array("claude".utf8):
 case Array("agent-shell".utf8):
     exit(AgentShell.run(arguments))
 default:
+    // Not through the command line's parser: an agent waits for it, and it may fail at nothing.
+    if arguments.count >= 3, arguments[1] == Array("hook".utf8), arguments[2] == Array("stop-failure".utf8) {
+        let words = arguments.dropFirst(3).map { String(decoding: $0, as: UTF8.self) }
+        if !words.contains("--help") { exit(StopFailureHook.run(words) { DefaultLauncher.socket(config: $0) }) }
+    }
     exit(CommandLineTool.run())
 }

@@ -180,6 +180,9 @@ struct ClaudeAccess {
         return [shell, "-c", "\(prefix) \(shellQuoted(command))"]
     }
 
+    /// The client's own environment, as hooks get it.
+    var ownEnvironment: [String] { environment.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" } }
+
     /// The environment of a tool call: the client's own, and CLAUDECODE=1.
     var toolEnvironment: [String] {
         environment.merging(["CLAUDECODE": "1", "CLAUDE_CODE_ENTRYPOINT": "cli"]) { _, new in new }

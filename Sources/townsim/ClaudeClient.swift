@@ -228,7 +228,7 @@ final class ClaudeClient {
         guard let credential = access.credential(isKeyRejected: isKeyRejected) else {
             let text = "Not logged in · Please run /login"
             try transcript.appendNotLoggedIn(text)
-            return try failTurn(text)
+            return try failTurn(text, error: "authentication_failed", details: text)
         }
         let key = keyIdentifier(credential)
         let (name, fault) = try endpoint.answer(to: key)
@@ -249,14 +249,20 @@ final class ClaudeClient {
             return after(delay) { [unowned self] () throws(Failure) in try request(attempt: attempt + 1) }
         }
         try transcript.appendFailure(fault)
-        try failTurn(fault.text(isInteractive: isInteractive))
+        try failTurn(
+            fault.text(isInteractive: isInteractive), error: fault.error,
+            details: "\(fault.status) \(fault.message)")
     }
 
-    private func failTurn(_ text: String) throws(Failure) {
-        if options.isHeadless {
-            Terminal.say(text)
-            return end(1)
+    private func failTurn(_ text: String, error: String, details: String) throws(Failure) {
+        let input = ClaudeHookInput(
+            sessionID: sessionID,
+            transcript: Transcript.path(configDirectory: files.directory, cwd: cwd, sessionID: sessionID), cwd: cwd,
+            error: error, details: details, message: text)
+        input.run(settings.failureHooks, environment: access.ownEnvironment, on: loop) { [unowned self] in
+            if options.isHeadless { end(1) }
         }
+        if options.isHeadless { return Terminal.say(text) }
         Terminal.say("  ⎿ \(text)")
         try wait()
     }

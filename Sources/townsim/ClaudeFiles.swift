@@ -82,11 +82,14 @@ struct ClaudeSettings {
     var defaultMode: String?
     var disableAutoMode: String?
     var skipsBypassQuestion = false
+    /// Those of all files together.
+    var failureHooks: [ClaudeHook] = []
 
     mutating func apply(_ layer: JSONObject) {
         for member in layer["env"]?.object?.members ?? [] {
             if let value = member.value.string { environment[member.name] = value }
         }
+        failureHooks += ClaudeHook.failures(in: layer)
         if let mode = layer["permissions"]?["defaultMode"]?.string { defaultMode = mode }
         if let mode = layer["permissions"]?["disableAutoMode"]?.string { disableAutoMode = mode }
         if let skips = layer["skipDangerousModePermissionPrompt"]?.bool { skipsBypassQuestion = skips }

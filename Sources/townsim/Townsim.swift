@@ -44,11 +44,14 @@ enum Townsim {
             guard arguments.count == 2 else { throw Failure("usage: townsim town DIR", status: 64) }
             try MiniatureTown(at: arguments[1]).make()
             return 0
+        case "provider":
+            guard arguments.count == 2 else { throw Failure("usage: townsim provider DIR", status: 64) }
+            return try Provider.run(home: arguments[1])
         case "demo": return try Demo.run(Array(arguments.dropFirst()))
         default:
             throw Failure(
                 """
-                usage: townsim links DIR | town DIR | demo --gasclawd PATH [--seconds N]
+                usage: townsim links DIR | town DIR | provider DIR | demo --gasclawd PATH [--seconds N]
                        townsim gt|dolt|bd|claude ARGUMENT…   (or a link of that name)
                 """, status: 64)
         }

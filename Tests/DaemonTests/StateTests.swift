@@ -123,7 +123,7 @@ struct StateTests {
         try folder.write("bin/agent-shell", "#!/bin/sh\n")
         try Links.make(bin: bin, launcher: ["socket": "/y"], at: file)
         for name in ["claude", "agent-shell"] { #expect(try Syscalls.linkTarget(bin.appending(name)) == ourselves) }
-        #expect(try folder.names("bin") == ["agent-shell", "claude"])
+        #expect(try folder.names("bin") == ["agent-shell", "claude", "gasclawd"])
         #expect(try folder.json("launcher.json")["socket"]?.string == "/y")
     }
 
