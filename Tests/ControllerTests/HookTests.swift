@@ -108,56 +108,6 @@ extension Harness {
     }
 }
 
-@Suite struct LogLineTests {
-    private func line(_ harness: Harness, _ rule: String, _ cause: Cause, _ text: String = "out of quota") -> Input {
-        .logLine(LogSighting(rule: rule, cause: cause, text: text, time: harness.now))
-    }
-
-    @Test func aRuleHasOneEffectAnActivation() throws {
-        var harness = try Harness(keys: 3)
-        harness.pass(10)
-        harness.feed(line(harness, "a", .throttled))
-        #expect(try harness.verdict() == "acted")
-        #expect(try harness.isActive("2"))
-        // The 30 s of a session do not hold here, but the next key has its own activation.
-        harness.pass(1)
-        harness.feed(line(harness, "a", .throttled))
-        #expect(try harness.isActive("3"))
-        let sighting = try #require(harness.all("sighting").last)
-        #expect(sighting["by"] == "log" && sighting["session"]?.isNull == true)
-    }
-
-    @Test func aLineFromBeforeTheActivationIsOld() throws {
-        var harness = try Harness(keys: 2)
-        harness.pass(10)
-        let early = line(harness, "a", .quota)
-        harness.pass(10)
-        harness.feed(.rotationRequested(harness.token()))
-        harness.feed(early)
-        #expect(try harness.verdict() == "old")
-        #expect(try harness.isActive("2"))
-    }
-
-    @Test func theSameRuleIsSeenUntilTheKeyIsAnother() throws {
-        var harness = try Harness(keys: 1)
-        harness.pass(10)
-        harness.feed(line(harness, "a", .concurrency))
-        harness.pass(20)
-        harness.feed(line(harness, "a", .concurrency))
-        #expect(try harness.verdict() == "seen")
-        harness.feed(line(harness, "b", .concurrency))
-        #expect(try harness.verdict() == "acted")
-    }
-
-    @Test func theLineMaySayUntilWhen() throws {
-        var harness = try Harness(keys: 2)
-        harness.pass(10)
-        let reset = (harness.now + .seconds(7200)).rfc3339
-        harness.feed(line(harness, "a", .quota, "quota exceeded, resets at \(reset)"))
-        #expect(harness.all("key.cooled").last?["until"]?.string == reset)
-    }
-}
-
 @Suite struct StormTests {
     @Test func everyAgentFailingAtOnceMakesOnePlan() throws {
         var harness = try Harness(keys: 2)

@@ -153,7 +153,7 @@ check "completes in fish" in_fish
 goes_as_it_came() {
     local root=$work/root file
     DESTDIR=$root PREFIX=/opt/gasclawd scripts/install files "$(dirname "$gasclawd")"
-    for file in bin/gasclawd lib/gasclawd/bin/claude lib/gasclawd/bin/agent-shell; do
+    for file in bin/gasclawd lib/gasclawd/bin/{claude,agent-shell,gasclawd}; do
         same "$(realpath "$root/opt/gasclawd/$file")" "$(realpath "$root/opt/gasclawd/bin/gasclawd")"
     done
     same "$("$root/opt/gasclawd/bin/gasclawd" version)" "$("$gasclawd" version)"
@@ -175,6 +175,7 @@ has_what_it_promises() {
     local wanted
     dpkg-deb -c "$package" | awk '{ print substr($6, 2) }' >"$work/list"
     for wanted in /usr/bin/gasclawd /usr/lib/gasclawd/bin/claude /usr/lib/gasclawd/bin/agent-shell \
+        /usr/lib/gasclawd/bin/gasclawd \
         /usr/lib/systemd/system/gasclawd.service /usr/lib/systemd/system/gasclawd@.service \
         /usr/lib/systemd/user/gasclawd.service /usr/lib/sysusers.d/gasclawd.conf /usr/lib/tmpfiles.d/gasclawd.conf \
         /usr/lib/systemd/catalog/gasclawd.catalog /usr/share/man/man8/gasclawd.8.gz \
