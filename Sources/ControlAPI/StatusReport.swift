@@ -85,7 +85,28 @@ public struct StatusReport: Sendable, Equatable {
         public var rescans = 0
         public var polled: [String] = []
         public var probe: Duration?
+        /// Which directories are looked at; given to whoever asks for the status.
+        public var plan: [PlanItem] = []
         public init() {}
+    }
+
+    /// A directory that is looked at.
+    public struct PlanItem: Sendable, Equatable {
+        public let path: String
+        /// `watched` or `polled`.
+        public let mode: String
+        /// What is looked for in it.
+        public let why: [String]
+        public let since: Timestamp
+        /// Why it is polled.
+        public let detail: String?
+        public init(path: String, mode: String, why: [String], since: Timestamp, detail: String?) {
+            self.path = path
+            self.mode = mode
+            self.why = why
+            self.since = since
+            self.detail = detail
+        }
     }
 
     public struct Config: Sendable, Equatable {
@@ -197,11 +218,19 @@ public struct StatusReport: Sendable, Equatable {
                 "events": JSONValue(watch.events), "overflows": JSONValue(watch.overflows),
                 "rescans": JSONValue(watch.rescans), "polled": .array(watch.polled.map(JSONValue.string)),
                 "probe_ms": watch.probe.map { JSONValue(Double($0.wholeMicroseconds) / 1000) } ?? .null,
+                "plan": .array(watch.plan.map(Self.json)),
             ],
             "config": [
                 "path": .optional(config.path), "loaded_at": .string(config.loadedAt.rfc3339),
                 "ok": .bool(config.errors.isEmpty), "errors": .array(config.errors.map(JSONValue.string)),
             ],
+        ]
+    }
+
+    private static func json(_ item: PlanItem) -> JSONValue {
+        [
+            "path": .string(item.path), "mode": .string(item.mode), "why": .array(item.why.map(JSONValue.string)),
+            "since": .string(item.since.rfc3339), "detail": .optional(item.detail),
         ]
     }
 

@@ -49,13 +49,16 @@ final class AccountReader {
     func start() {
         isStarting = true
         defer { isStarting = false }
-        for path in watcher.add(WatchSpec(id: Self.spec, base: directory, pattern: [.visible, .name("config.toml")])) {
+        let spec = WatchSpec(
+            id: Self.spec, base: directory, pattern: [.visible, .name("config.toml")], purpose: "key files")
+        for path in watcher.add(spec) {
             look(path)
         }
     }
 
     var statistics: FileWatcher.Statistics { watcher.statistics }
     var polled: [PolledPath] { watcher.polled }
+    var plan: WatchPlan { watcher.plan }
     func audit() { watcher.audit() }
     func close() { watcher.close() }
 

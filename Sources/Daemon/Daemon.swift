@@ -84,7 +84,7 @@ public final class Daemon {
     var lastState: StatusReport.State?
     var lastDetail = ""
     var lastPolled: [PolledPath] = []
-    var lastOverflows = 0
+    var lastOverflows: [FilePath: Int] = [:]
     /// tmux servers that were offered our links.
     var offeredSockets: Set<String> = []
     private var exitCode: Int32 = 0

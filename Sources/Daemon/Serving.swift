@@ -98,7 +98,7 @@ extension Daemon {
 
     private func serve(_ call: ControlCall) {
         switch call.request {
-        case .status: call.reply(.value(status.json))
+        case .status: call.reply(.value(fullStatus.json))
         case .health: call.reply(.value(["ok": true]))
         case .readiness:
             let report = status

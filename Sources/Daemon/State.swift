@@ -2,6 +2,7 @@
 
 import ControlAPI
 import Controller
+import FileWatching
 import GasTown
 import JSON
 import LinuxSys
@@ -164,6 +165,18 @@ extension Daemon {
         return controller.report(surroundings, at: Timestamp.now)
     }
 
+    /// The status with the plan of what is watched, which may be long.
+    var fullStatus: StatusReport {
+        var report = status
+        let plan = [accounts?.plan, watcher?.plan].compactMap { $0 }.reduce(WatchPlan()) { $0.joined(with: $1) }
+        report.watch.plan = plan.entries.map { entry in
+            StatusReport.PlanItem(
+                path: entry.path.safe, mode: entry.mode.rawValue, why: entry.why, since: entry.since,
+                detail: entry.detail)
+        }
+        return report
+    }
+
     private var watchFigures: StatusReport.Watch {
         var figures = StatusReport.Watch()
         for statistics in [accounts?.statistics, watcher?.statistics].compactMap({ $0 }) {
@@ -207,10 +220,16 @@ extension Daemon {
             emit(.watch("recovered", path: path.path.safe, detail: "it is watched again"))
         }
         lastPolled = polled
-        let overflows = (accounts?.statistics.overflows ?? 0) + (watcher?.statistics.overflows ?? 0)
-        if overflows > lastOverflows {
-            emit(.watch("overflow", path: nil, detail: "the kernel's queue overflowed; everything is read again"))
+        for (place, count) in [
+            (configuration.accounts, accounts?.statistics.overflows),
+            (configuration.town.root, watcher?.statistics.overflows),
+        ] {
+            guard let count, count != lastOverflows[place] ?? 0 else { continue }
+            lastOverflows[place] = count
+            emit(
+                .watch(
+                    "overflow", path: place.safe,
+                    detail: "the kernel's queue overflowed (\(count) so far): everything is read again"))
         }
-        lastOverflows = overflows
     }
 }

@@ -56,15 +56,16 @@ extension Daemon {
         watchTown()
         if let path = options.configPath {
             configDigest = digest(of: path)
-            _ = watcher.add(.file(path, id: Spec.config))
+            _ = watcher.add(.file(path, id: Spec.config, purpose: "configuration"))
         }
-        _ = watcher.add(.file(Probe.path(configuration.paths.runtime), id: Spec.probe))
+        _ = watcher.add(.file(Probe.path(configuration.paths.runtime), id: Spec.probe, purpose: "probe"))
         _ = watcher.add(
             WatchSpec(
-                id: Spec.notes, base: store.directory.appending("launches"), pattern: [.affix("", ".json")]))
+                id: Spec.notes, base: store.directory.appending("launches"), pattern: [.affix("", ".json")],
+                purpose: "launchers' notes"))
     }
 
-    func watchSocket(_ path: FilePath) { _ = watcher?.add(.file(path, id: Spec.socket)) }
+    func watchSocket(_ path: FilePath) { _ = watcher?.add(.file(path, id: Spec.socket, purpose: "control socket")) }
 
     func watchAccounts() {
         accounts?.close()
@@ -111,9 +112,13 @@ extension Daemon {
             [unowned self] row, folder, conversation in
             handle(.transcript(row, folder: folder, conversation: conversation))
         }
-        _ = watcher.add(.file(client.state, id: Spec.client[0]))
-        _ = watcher.add(.file(client.settings, id: Spec.client[1]))
-        for path in watcher.add(WatchSpec(id: Spec.sessions, base: client.sessions, pattern: [.affix("", ".json")])) {
+        _ = watcher.add(.file(client.state, id: Spec.client[0], purpose: "the client's files"))
+        _ = watcher.add(.file(client.settings, id: Spec.client[1], purpose: "the client's files"))
+        for path in watcher.add(
+            WatchSpec(
+                id: Spec.sessions, base: client.sessions, pattern: [.affix("", ".json")],
+                purpose: "the client's sessions"))
+        {
             readSession(path)
         }
         followTranscripts(isAdopted: surroundings.isStarting)
@@ -131,7 +136,7 @@ extension Daemon {
         guard let watcher else { return }
         let root = configuration.town.root
         locateTown()
-        _ = watcher.add(.file(root.appending("mayor/town.json"), id: Spec.town))
+        _ = watcher.add(.file(root.appending("mayor/town.json"), id: Spec.town, purpose: "town"))
         watchTownFiles()
     }
 
