@@ -63,7 +63,9 @@ let package = Package(
         + module("LinuxSys", ["CLinuxSys", system, "Timekeeping"])
         + module("Secrets", ["CLinuxSys"])
         + module("SystemdKit", ["CSystemd", "LinuxSys", "Timekeeping", logging, system])
-        + module("FileWatching", ["LinuxSys", "CLinuxSys", "Timekeeping", system])
+        + module(
+            "FileWatching", ["LinuxSys", "CLinuxSys", "Timekeeping", system], testedWith: ["watchscript"],
+            resources: [.copy("Scripts")])
         + module("LogFollowing", ["LinuxSys", "JSON", system])
         + module("LineMatching", ["CPcre2", "LinuxSys"])
         // What decides: pure
@@ -97,6 +99,10 @@ let package = Package(
                 ], swiftSettings: strict),
             .executableTarget(
                 name: "townsim", dependencies: ["JSON", "LinuxSys", "Secrets", system], swiftSettings: strict),
+            // Runs the scripts of FileWatchingTests, each in a process of its own.
+            .executableTarget(
+                name: "watchscript", dependencies: ["FileWatching", "LinuxSys", system], path: "Tests/WatchScript",
+                swiftSettings: strict),
             .executableTarget(
                 name: "Benchmarks", dependencies: ["ControlAPI", "GasTown", "JSON", "LinuxSys", "Timekeeping", system],
                 path: "Benchmarks/Sources", swiftSettings: strict),
