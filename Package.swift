@@ -93,9 +93,8 @@ let package = Package(
             .executableTarget(
                 name: "gasclawd",
                 dependencies: [
-                    "CBuild", "Configuration", "ControlAPI", "Daemon", "JSON", "KeyPool", "Launcher", "LinuxSys",
-                    "Secrets", "SystemdKit",
-                    "Timekeeping", argumentParser, logging, system,
+                    "CBuild", "Configuration", "ControlAPI", "Daemon", "GasTown", "JSON", "KeyPool",
+                    "Launcher", "LinuxSys", "Secrets", "SystemdKit", "Timekeeping", argumentParser, logging, system,
                 ], swiftSettings: strict),
             .executableTarget(
                 name: "townsim", dependencies: ["JSON", "LinuxSys", "Secrets", system], swiftSettings: strict),

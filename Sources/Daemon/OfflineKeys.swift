@@ -16,6 +16,17 @@ public enum OfflineKeys {
     public static func list(
         _ configuration: Configuration, at now: Timestamp
     ) -> (keys: JSONValue, agents: [JSONValue]) {
+        let report = controller(configuration, at: now).report(
+            Surroundings(version: "", bootID: "", pid: 0, startedAt: now), at: now)
+        return (report.json["keys"] ?? .null, report.json["agents"]?.array ?? [])
+    }
+
+    /// What hides the keys that the files hold.
+    package static func redactor(_ configuration: Configuration) -> Redactor {
+        controller(configuration, at: .now).redactor
+    }
+
+    private static func controller(_ configuration: Configuration, at now: Timestamp) -> Controller {
         let store = StateStore(directory: configuration.paths.state)
         // A broken state file is the daemon's to set aside.
         var state: JSONValue?
@@ -42,8 +53,6 @@ public enum OfflineKeys {
             }
         }
         _ = controller.handle(.started, at: now)
-        let report = controller.report(
-            Surroundings(version: "", bootID: "", pid: 0, startedAt: now), at: now)
-        return (report.json["keys"] ?? .null, report.json["agents"]?.array ?? [])
+        return controller
     }
 }

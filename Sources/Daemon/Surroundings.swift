@@ -9,13 +9,13 @@ import SystemPackage
 import SystemdKit
 
 /// What the machine is like, as far as it matters for starting agents.
-enum Machine {
+package enum Machine {
     /// Whether we run in a container: its runtime says so (podman, docker, systemd-nspawn).
-    static var isContainer: Bool {
+    package static var isContainer: Bool {
         ["/.dockerenv", "/run/.containerenv", "/run/systemd/container"].contains { Syscalls.exists(FilePath($0)) }
     }
 
-    static func isSandboxed(_ configured: Configuration.Sandboxed) -> Bool {
+    package static func isSandboxed(_ configured: Configuration.Sandboxed) -> Bool {
         switch configured {
         case .yes: true
         case .no: false
@@ -44,17 +44,18 @@ extension Settings {
 }
 
 /// The programs that we call and the environment that they get.
-struct Toolbox {
+package struct Toolbox {
     /// Where programs are looked for, in order.
-    let folders: [String]
-    let environment: [String]
-    let gt: String?
-    let tmux: String?
+    package let folders: [String]
+    package let environment: [String]
+    package let gt: String?
+    package let tmux: String?
+    package let bd: String?
     /// The real client.
-    let claude: String?
+    package let claude: String?
     let prober: Prober
 
-    init(_ configuration: Configuration, bin: FilePath, own: ConfigurationEnvironment, version: String) {
+    package init(_ configuration: Configuration, bin: FilePath, own: ConfigurationEnvironment, version: String) {
         let inherited = (own.variables["PATH"] ?? "/usr/local/bin:/usr/bin:/bin").split(separator: ":").map(String.init)
         folders = configuration.town.path.map(\.string) + inherited
         var variables = own.variables
@@ -71,6 +72,7 @@ struct Toolbox {
         gt = Links.find("gt", in: folders)
         tmux = Links.find("tmux", in: folders)
         prober = Prober(program: Links.find("curl", in: folders), version: version, environment: own.variables)
+        bd = Links.find("bd", in: folders)
         claude = configuration.agent.program?.string ?? Self.client(in: folders, bin: bin)
     }
 

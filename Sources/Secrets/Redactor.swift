@@ -22,13 +22,26 @@ public struct Redactor: Sendable {
 
     /// The text on one line, with `[key]` for keys and `[id]` for account numbers.
     public func redact(_ text: String) -> String {
-        let plain = Self.withoutTricks(text)
-        var bytes = Array(plain.utf8)
+        var bytes = Array(hidingKeys(in: Self.withoutTricks(text)).utf8)
+        if bytes.count > Self.lengthMax {
+            bytes.removeLast(bytes.count - (Self.lengthMax - 3))
+            // Not inside a character: continuation bytes are 10xxxxxx.
+            while let last = bytes.last, last & 0xC0 == 0x80 { bytes.removeLast() }
+            if let last = bytes.last, last >= 0xC0 { bytes.removeLast() }
+            bytes.append(contentsOf: "…".utf8)
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The whole text as it is but for keys, for what is printed as JSON, which has its own escapes.
+    public func hidingKeys(in text: String) -> String {
+        let bytes = Array(text.utf8)
         var hidden = [Bool](repeating: false, count: bytes.count)
         hideFragments(bytes, &hidden)
         hidePrefixed("sk-", 16, bytes, &hidden)
         hidePrefixed("ak-", 1, bytes, &hidden)
         hidePrefixed("org-", 1, bytes, &hidden)
+        guard hidden.contains(true) else { return text }
         var output: [UInt8] = []
         var position = 0
         while position < bytes.count {
@@ -40,15 +53,7 @@ public struct Redactor: Sendable {
             while position < bytes.count && hidden[position] { position += 1 }
             output.append(contentsOf: "[key]".utf8)
         }
-        bytes = output
-        if bytes.count > Self.lengthMax {
-            bytes.removeLast(bytes.count - (Self.lengthMax - 3))
-            // Not inside a character: continuation bytes are 10xxxxxx.
-            while let last = bytes.last, last & 0xC0 == 0x80 { bytes.removeLast() }
-            if let last = bytes.last, last >= 0xC0 { bytes.removeLast() }
-            bytes.append(contentsOf: "…".utf8)
-        }
-        return String(decoding: bytes, as: UTF8.self)
+        return String(decoding: output, as: UTF8.self)
     }
 
     /// The same for bytes that need not be UTF-8.

@@ -6,6 +6,9 @@ import LinuxSys
 import Timekeeping
 
 /// A miniature bd as gt-contract.md section 7 describes it, over one JSON file in the private folder.
+///
+/// `faults/bd` makes it misbehave: `hang`, `text` (no JSON though it was asked for), `rubbish`, `exit-0` (an error with
+/// exit status 0), `busy` (a failure told as JSON on standard error), `flood` (more output than a pipe holds).
 enum Bd {
     static func run(_ arguments: [String]) throws(Failure) -> Int32 {
         let words = Words(
@@ -13,7 +16,7 @@ enum Bd {
             valued: [
                 "-C", "--db", "--actor", "--title", "-d", "--description", "--body", "-m", "-t", "--type", "-p",
                 "--priority", "-l", "--labels", "-a", "--assignee", "--id", "--status", "-n", "--limit",
-                "--query", "-r", "--reason", "--resolution", "--parent", "--deps",
+                "--query", "-r", "--reason", "--resolution", "--parent", "--deps", "--body-file", "--reason-file",
             ])
         // Section 7: `--name` and `--content` do not exist; an unknown flag is exit 1.
         let known: Set<String> = [
@@ -26,6 +29,13 @@ enum Bd {
         }
         let command = words.positional.first ?? ""
         let rest = Array(words.positional.dropFirst())
+        if command == "version" {
+            // bd/version.go:18; it opens no database.
+            Terminal.say("bd version 1.0.3 (dev)")
+            return 0
+        }
+        try misbehave(words)
+        try openDatabase(words)
         let home = Environment.townsimHome
         try Disk.makeDirectories(home, mode: 0o700)
         return try Disk.locked(home + "/beads.lock") { () throws(Failure) in
@@ -38,10 +48,10 @@ enum Bd {
                     store.issues.filter { issue in
                         if let wanted { return issue["status"]?.string == wanted }
                         return words.has("--all") || issue["status"]?.string != "closed"
-                    }, words, limit: words.value("-n", "--limit").flatMap { Int($0) } ?? 50)
+                    }, words)
             case "search":
-                // An empty query is exit 1; closed ones are hidden; at most 50 (section 7).
-                let query = (words.value("--query") ?? rest.joined(separator: " ")).lowercased()
+                // An empty query is exit 1; closed ones are hidden (section 7).
+                let query = (rest.isEmpty ? words.value("--query") ?? "" : rest.joined(separator: " ")).lowercased()
                 guard !query.isEmpty else { throw Failure("Error: search query is required") }
                 return show(
                     store.issues.filter { issue in
@@ -49,11 +59,58 @@ enum Bd {
                             && ["title", "description", "id"].contains {
                                 issue[$0]?.string?.lowercased().contains(query) ?? false
                             }
-                    }, words, limit: 50)
+                    }, words)
             case "show", "view": return try show(rest, words, store)
             case "close", "done": return try close(words, rest, &store)
+            case "update": return try update(words, rest, &store)
             default: throw Failure("Error: unknown command \"\(command)\" for \"bd\"")
             }
+        }
+    }
+
+    private static func misbehave(_ words: Words) throws(Failure) {
+        let fault = try Disk.text(Environment.townsimHome + "/faults/bd") ?? ""
+        switch fault.split(whereSeparator: \.isWhitespace).first ?? "" {
+        case "hang":
+            while true { Waiting.pause(.seconds(3600)) }
+        case "text":
+            Terminal.say("No issues found.")
+            throw Failure("", status: 0)
+        case "rubbish":
+            Terminal.write("{\"schema_version\": 1, \"da\u{0}")
+            throw Failure("", status: 0)
+        case "exit-0":
+            Terminal.say(JSONValue.object(["error": "database is locked"]).line)
+            throw Failure("", status: 0)
+        case "busy": throw fatal("database is locked", words)
+        case "flood":
+            for _ in 0..<200 { Terminal.complain(String(repeating: "warning: stale binary ", count: 50)) }
+        default: break
+        }
+    }
+
+    /// FatalError: JSON goes to standard error (section 7, errors.go:75-117).
+    private static func fatal(_ message: String, _ words: Words) -> Failure {
+        Failure(words.has("--json") ? JSONValue.object(["error": .string(message)]).line : "Error: \(message)")
+    }
+
+    /// Found by BEADS_DIR or from the current folder upwards; without one it is exit 1 (section 7, main.go:849-853).
+    /// The data is in the town's dolt, which has to run (section 8, "git-backed beads").
+    private static func openDatabase(_ words: Words) throws(Failure) {
+        var folder = Environment.value("BEADS_DIR") ?? ""
+        if folder.isEmpty {
+            var parent = Disk.realPath(Environment.currentDirectory)
+            while parent != "/", parent != ".", !Disk.isDirectory(parent + "/.beads") { parent = directoryName(parent) }
+            folder = parent + "/.beads"
+        }
+        guard Disk.isDirectory(folder) else { throw fatal("no beads database found (run 'bd init')", words) }
+        var port: UInt16?
+        for name in ["BEADS_DOLT_SERVER_PORT", "BEADS_DOLT_PORT"] where port == nil {
+            port = Environment.value(name).flatMap { UInt16($0) }
+        }
+        if port == nil, let town = GtTown.from(directoryName(folder)) { port = try town.doltPort() }
+        guard Dolt.accepts(port ?? 3307) else {
+            throw fatal("failed to open database: Dolt server unreachable at 127.0.0.1:\(port ?? 3307)", words)
         }
     }
 
@@ -82,14 +139,15 @@ enum Bd {
             throw Failure("Error: title required (or use --file to create from markdown)")
         }
         let now = JSONValue.string(Timestamp.now.seconds)
+        let labels = (words.value("-l", "--labels") ?? "").split(separator: ",").map { JSONValue.string(String($0)) }
         let id = words.value("--id") ?? "hq-\(String(UInt32.random(in: 60_466_176 ... .max), radix: 36).suffix(5))"
         let issue: JSONObject = [
             "id": .string(id), "title": .string(title),
-            "description": .string(words.value("-d", "--description", "--body", "-m") ?? ""), "status": "open",
+            "description": .string(try description(words) ?? ""), "status": "open",
             "priority": JSONValue(words.value("-p", "--priority").flatMap { Int($0) } ?? 2),
             "issue_type": .string(words.value("-t", "--type") ?? "task"), "created_at": now,
             "created_by": .string(Environment.value("BD_ACTOR") ?? Environment.value("USER") ?? "unknown"),
-            "updated_at": now,
+            "updated_at": now, "labels": .array(labels),
         ]
         if !words.has("--dry-run") {
             store.issues.append(issue)
@@ -106,8 +164,10 @@ enum Bd {
         return 0
     }
 
-    private static func show(_ issues: [JSONObject], _ words: Words, limit: Int) -> Int32 {
-        let shown = issues.prefix(limit)
+    /// At most 50 unless `-n` says otherwise, 0 being no limit (section 7).
+    private static func show(_ issues: [JSONObject], _ words: Words) -> Int32 {
+        let limit = words.value("-n", "--limit").flatMap { Int($0) } ?? 50
+        let shown = limit == 0 ? issues[...] : issues.prefix(limit)
         if words.has("--json") {
             let list = JSONValue.array(
                 shown.map { issue in
@@ -139,6 +199,41 @@ enum Bd {
                 let words = ["id", "title", "description"].map { issue[$0]?.string ?? "" }
                 Terminal.say("\(words[0]) · \(words[1])\n\(words[2])")
             }
+        }
+        return 0
+    }
+
+    /// `-d` and its aliases, or standard input with `--stdin` or `--body-file -` (section 7, flags.go:11-35).
+    private static func description(_ words: Words) throws(Failure) -> String? {
+        if words.has("--stdin") || words.value("--body-file") == "-" { return Terminal.readInput() }
+        return words.value("-d", "--description", "--body", "-m")
+    }
+
+    /// `update <id>… --status S --title T` and the common flags (section 7, update.go:21). An id that is not there is
+    /// told on standard error, and the exit status stays 0.
+    private static func update(_ words: Words, _ rest: [String], _ store: inout Store) throws(Failure) -> Int32 {
+        let ids = rest.isEmpty ? [store.lastTouched].compactMap { $0 } : rest
+        let changes: [(String, String?)] = [
+            ("status", words.value("--status")), ("title", words.value("--title")),
+            ("description", try description(words)),
+        ]
+        var updated: [JSONValue] = []
+        for id in ids {
+            guard let position = store.issues.firstIndex(where: { $0["id"]?.string == id }) else {
+                Terminal.complain("Issue \(id) not found")
+                continue
+            }
+            for case (let name, let value?) in changes { store.issues[position][name] = .string(value) }
+            store.issues[position]["updated_at"] = .string(Timestamp.now.seconds)
+            store.lastTouched = id
+            updated.append(.object(store.issues[position]))
+        }
+        guard !updated.isEmpty else { return 0 }
+        try store.save()
+        if words.has("--json") {
+            Terminal.say(enveloped(.array(updated)) ?? JSONValue.array(updated).line)
+        } else {
+            for issue in updated { Terminal.say("✓ Updated issue: \(issue["id"]?.string ?? "")") }
         }
         return 0
     }

@@ -74,6 +74,18 @@ enum Terminal {
     static func say(_ text: String) { write(text + "\n", to: 1) }
     static func complain(_ text: String) { write(text + "\n", to: 2) }
 
+    /// Standard input to its end.
+    static func readInput() -> String {
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        while true {
+            let count = Glibc.read(0, &buffer, buffer.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
+            bytes += buffer.prefix(count)
+        }
+    }
+
     static func write(_ text: String, to descriptor: Int32 = 1) {
         // A reader that went away is no reason for the program to end otherwise than it would.
         do throws(SystemError) { try Syscalls.writeAll(descriptor, Array(text.utf8)) } catch {}

@@ -27,6 +27,17 @@ struct CommandTests {
         #expect(result.status == .exited(7))
     }
 
+    @Test func whatACommandIsGivenItReadsToTheEnd() throws {
+        let input = [UInt8](repeating: UInt8(ascii: "x"), count: 3_000_000)
+        #expect(try EventLoop().shell("wc -c", input: input).text.filter(\.isNumber) == "3000000")
+    }
+
+    @Test func aCommandThatReadsNothingIsNotWaitedFor() throws {
+        SignalReceiver.ignoreBrokenPipes()
+        let input = [UInt8](repeating: UInt8(ascii: "x"), count: 3_000_000)
+        #expect(try EventLoop().shell("exec <&-; sleep 0.1; exit 4", input: input).status == .exited(4))
+    }
+
     @Test func theLastWordsOfACommandAreNotLost() throws {
         let result = try EventLoop().shell("head -c 500000 /dev/zero | tr '\\0' x; echo end")
         #expect(result.output.count == 500_004)

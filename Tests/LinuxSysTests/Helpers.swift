@@ -73,11 +73,13 @@ extension EventLoop {
     }
 
     /// Runs a shell script to its end.
-    func shell(_ script: String, timeout: Duration = .seconds(20), outputMax: Int = 1 << 20) throws -> CommandResult {
+    func shell(
+        _ script: String, input: [UInt8]? = nil, timeout: Duration = .seconds(20), outputMax: Int = 1 << 20
+    ) throws -> CommandResult {
         var result: CommandResult?
         try Command.run(
-            ["/bin/sh", "-c", script], environment: ["PATH=/usr/bin:/bin"], timeout: timeout, outputMax: outputMax,
-            on: self
+            ["/bin/sh", "-c", script], input: input, environment: ["PATH=/usr/bin:/bin"], timeout: timeout,
+            outputMax: outputMax, on: self
         ) { result = $0 }
         try run(within: .seconds(60)) { result != nil }
         return try #require(result)

@@ -146,18 +146,39 @@ import Testing
 @Suite struct BeadsTests {
     @Test func beadsFollowTheRealCommandLine() throws {
         let test = try TestTown()
-        let created = try JSONValue(parsing: try test.run("bd", ["create", "broken", "-d", "why", "--json"]).output)
+        try test.install()
+        func bd(_ arguments: String..., changes: [String: String] = [:]) throws -> CommandResult {
+            try test.run("bd", arguments, in: test.town.root, changes)
+        }
+        let created = try JSONValue(parsing: try bd("create", "broken", "-d", "why", "-l", "a,b", "--json").output)
         let id = try #require(created["id"]?.string)
-        #expect(try test.run("bd", ["create", "--name", "n", "--content", "c"]).status == .exited(1))
-        #expect(try JSONValue(parsing: try test.run("bd", ["search", "BROK", "--json"]).output).array?.count == 1)
-        #expect(try test.run("bd", ["search"]).status == .exited(1))
-        #expect(try test.run("bd", ["show", "hq-none", "--json"]).status == .exited(1))
+        #expect(created["labels"] == ["a", "b"])
+        #expect(try bd("create", "--name", "n", "--content", "c").status == .exited(1))
+        #expect(try JSONValue(parsing: try bd("search", "BROK", "--json").output).array?.count == 1)
+        #expect(try bd("search").status == .exited(1))
+        #expect(try bd("show", "hq-none", "--json").status == .exited(1))
+        #expect(try bd("update", "hq-none", "-d", "x", "--json").status == .exited(0))
+        let updated = try JSONValue(parsing: try bd("update", id, "-d", "because", "--json").output)
+        #expect(updated.array?.first?["description"]?.string == "because")
         // No id closes what was touched last.
-        let closed = try JSONValue(parsing: try test.run("bd", ["close", "--json"]).output)
+        let closed = try JSONValue(parsing: try bd("close", "--json").output)
         #expect(closed.array?.first?["id"]?.string == id)
-        #expect(try JSONValue(parsing: try test.run("bd", ["list", "--json"]).output) == [])
-        let wrapped = try test.run("bd", ["list", "--all", "--json"], ["BD_JSON_ENVELOPE": "1"])
+        #expect(try JSONValue(parsing: try bd("list", "--json").output) == [])
+        let wrapped = try bd("list", "--all", "--json", changes: ["BD_JSON_ENVELOPE": "1"])
         #expect(try JSONValue(parsing: wrapped.output)["data"]?.array?.count == 1)
+    }
+
+    @Test func withoutADatabaseOrItsServerBeadsFail() throws {
+        let test = try TestTown()
+        try test.install()
+        let outside = try test.run("bd", ["list", "--json"])
+        #expect(outside.status == .exited(1) && shownText(outside.errors).contains("no beads database"))
+        let directed = try test.run("bd", ["list", "--json"], ["BEADS_DIR": test.town.root + "/.beads"])
+        #expect(directed.status == .exited(0))
+        try test.gt("dolt", "stop")
+        let down = try test.run("bd", ["list", "--json"], in: test.town.root)
+        #expect(down.status == .exited(1) && down.output.isEmpty)
+        #expect(try JSONValue(parsing: down.errors)["error"]?.string?.contains("unreachable") == true)
     }
 
     @Test func aQueryWithoutAHostSaysNothingOfAServer() throws {
