@@ -76,6 +76,7 @@ let package = Package(
         + module("Configuration", ["ControlAPI", "LineMatching", "TOML", "LinuxSys", "Timekeeping", system])
         + module("Supervision", ["JSON", "Timekeeping"])
         + module("Controller", ["ControlAPI", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping"])
+        + module("Alerts", ["ControlAPI", "JSON", "Timekeeping"])
         // What acts
         + module(
             "ControlServer", ["ControlAPI", "JSON", "Timekeeping", nioCore, nioPosix, nioHTTP1],
@@ -85,7 +86,7 @@ let package = Package(
         + module(
             "Daemon",
             [
-                "Configuration", "ControlAPI", "ControlServer", "Controller", "FileWatching", "GasTown",
+                "Alerts", "Configuration", "ControlAPI", "ControlServer", "Controller", "FileWatching", "GasTown",
                 "JSON", "KeyPool", "LineMatching", "LinuxSys", "LogFollowing", "Secrets", "Supervision", "SystemdKit",
                 "Timekeeping", logging, system,
             ], testedWith: ["townsim"])

@@ -126,8 +126,8 @@ enum Schema {
         Setting("reload", "patience", default: "10m", .duration(isZeroAllowed: true) { $0.reload.patience = $1 }),
         Setting("reload", "park", default: "false", .flag { $0.reload.isParking = $1 }),
         Setting("watch", "logs", .logRules { $0.logRules = $1 }),
-        Setting("alerts", "", isSupported: false, .alerts { $0.alerts = $1 }),
-        Setting("beads", "incidents", default: "false", isSupported: false, .flag { $0.filesIncidents = $1 }),
+        Setting("alerts", "", .alerts { $0.alerts = $1 }),
+        Setting("beads", "incidents", default: "false", .flag { $0.filesIncidents = $1 }),
         // Their defaults depend on who we are: see `Loader`.
         Setting("paths", "state", .path(lengthMax: pathLengthMax) { $0.paths.state = $1 }),
         Setting("paths", "runtime", .path(lengthMax: runtimeLengthMax) { $0.paths.runtime = $1 }),

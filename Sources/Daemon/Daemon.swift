@@ -62,6 +62,8 @@ public final class Daemon {
     var client: ClientFiles?
     var reloader: Reloader?
     var registration: Registration?
+    var alerting: Alerting?
+    var incidents: IncidentFiling?
 
     private var processes: [ProcessName: ProcessHandle] = [:]
     var calls: [UInt64: ControlCall] = [:]
@@ -90,6 +92,8 @@ public final class Daemon {
     private var exitCode: Int32 = 0
     var isStopping = false
     private var isEmptying = false
+    /// Alerts on their way are waited for.
+    private var isSayingGoodbye = false
 
     /// Once a minute what no event tells of is looked for (contract H). The only timer that looks at watched files.
     private static let auditInterval = Duration.seconds(60)
@@ -184,6 +188,7 @@ public final class Daemon {
         openRing()
         makeLinks()
         placeGivenKeys()
+        startAlerting()
         startWatching()
         adoptNotes()
         findLegacy()
@@ -260,6 +265,7 @@ public final class Daemon {
         server?.publish(PublishedEvent(seq: record.seq, type: event.type, time: record.time, line: line))
         metrics.count(event, at: record.time, reaction: .nanoseconds(EventLoop.now - loop.turnBegan))
         ring?.append(Array(line.utf8))
+        alerting?.take(record)
         log.log(level: event.level, "\(event.type)", metadata: event.metadata)
         planTurnEnd()
     }
@@ -347,7 +353,12 @@ public final class Daemon {
     }
 
     private func finish() {
-        guard server != nil || lock != nil else { return }
+        guard server != nil || lock != nil, !isSayingGoodbye else { return }
+        isSayingGoodbye = true
+        if let alerting { alerting.whenIdle { [unowned self] in close() } } else { close() }
+    }
+
+    private func close() {
         persist()
         saveOffsets()
         accounts?.close()

@@ -206,6 +206,7 @@ extension Daemon {
             }
         }
         lastState = report.state
+        noteConditions(report)
         guard report.detail != lastDetail else { return }
         lastDetail = report.detail
         self.report(notifier.send([.status(report.detail)]), of: "STATUS")

@@ -25,6 +25,10 @@ struct StateStore {
     var offsets: FilePath { directory.appending("offsets.json") }
     /// Hooks that are set aside right now.
     var asides: FilePath { directory.appending("reloads.json") }
+    /// What receivers of alerts were told.
+    var alerts: FilePath { directory.appending("alerts.json") }
+    /// Incidents and their beads.
+    var incidents: FilePath { directory.appending("incidents.json") }
     var agentSettings: FilePath { directory.appending("settings") }
 
     /// Makes the directory, closed to others.

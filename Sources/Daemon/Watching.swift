@@ -349,6 +349,7 @@ extension Daemon {
         toolbox = Toolbox(new, bin: store.bin, own: options.environment, version: options.version)
         surroundings.isRootWithoutSandbox = isRootWithoutSandbox
         reloader?.tmux = toolbox.tmux
+        configureAlerting()
         if new.log != old.log { setLogLevel(new.log) }
         if new.accounts != old.accounts {
             // Keys of the old folder go, unless the new one has them: the grace covers the change.

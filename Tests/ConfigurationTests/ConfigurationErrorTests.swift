@@ -18,7 +18,7 @@ import Testing
         ),
         // Not yet built
         ("[services]\nmanage = []", "2:1: services.manage is not yet supported"),
-        ("[[alerts]]\non = []", "1:3: alerts is not yet supported"),
+        ("[[alerts]]\non = []", "2:6: alerts: must not be empty"),
         ("[town]\nrigs = [{ name = \"p\", url = \"/p\" }]", "2:1: town.rigs is not yet supported"),
         // Types
         ("town = 3", "1:8: town: must be a table, not an integer"),
