@@ -90,11 +90,17 @@ let package = Package(
                 "JSON", "KeyPool", "LineMatching", "LinuxSys", "LogFollowing", "Secrets", "Supervision", "SystemdKit",
                 "Timekeeping", logging, system,
             ], testedWith: ["townsim"])
+        + module(
+            "Doctor",
+            [
+                "Configuration", "ControlAPI", "Daemon", "GasTown", "JSON", "KeyPool", "LinuxSys", "Secrets",
+                "Timekeeping", system,
+            ])
         + [
             .executableTarget(
                 name: "gasclawd",
                 dependencies: [
-                    "CBuild", "Configuration", "ControlAPI", "Daemon", "GasTown", "JSON", "KeyPool",
+                    "CBuild", "Configuration", "ControlAPI", "Daemon", "Doctor", "GasTown", "JSON", "KeyPool",
                     "Launcher", "LinuxSys", "Secrets", "SystemdKit", "Timekeeping", argumentParser, logging, system,
                 ], swiftSettings: strict),
             .executableTarget(

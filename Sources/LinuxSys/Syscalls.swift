@@ -191,6 +191,22 @@ public enum Syscalls {
         } catch { return false }
     }
 
+    /// Whether we may write to what the path leads to. The corresponding C function is `access`: it knows of read-only
+    /// file systems too.
+    public static func isWritable(_ path: FilePath) -> Bool { path.withPlatformString { access($0, W_OK) == 0 } }
+
+    /// What is left to us on the file system that holds a path. The corresponding C function is `statvfs`.
+    ///
+    /// - Returns: Bytes, and how many more files; nil for a file system that does not count them.
+    public static func freeSpace(of path: FilePath) throws(SystemError) -> (bytes: Int64, files: Int64?) {
+        var buffer = statvfs()
+        _ = try check("statvfs", path) { path.withPlatformString { statvfs($0, &buffer) } }
+        let bytes = Int64(clamping: buffer.f_bavail).multipliedReportingOverflow(by: Int64(clamping: buffer.f_frsize))
+        return (
+            bytes.overflow ? .max : bytes.partialValue, buffer.f_files == 0 ? nil : Int64(clamping: buffer.f_favail)
+        )
+    }
+
     /// The corresponding C function is `fsync`.
     public static func synchronize(_ fd: Int32) throws(SystemError) { _ = try check("fsync") { fsync(fd) } }
 

@@ -21,7 +21,7 @@ struct Gasclawd: ParsableCommand {
             """, version: "gasclawd \(gasclawdVersion)",
         subcommands: [
             RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self,
-            BeadsCommand.self, CheckCommand.self, HookCommand.self,
+            BeadsCommand.self, CheckCommand.self, DoctorCommand.self, HookCommand.self,
             ReloadCommand.self, VersionCommand.self, CatalogCommand.self, ManualCommand.self,
         ])
 }
