@@ -180,7 +180,8 @@ leaves_nothing() {
     find / -xdev -path /lab -prune -o -path /proc -prune -o -iname '*gasclawd*' -print | sort | grep -v '^/var/\(log\|cache/man\)/' |
         diff /lab/before -
     find /run /tmp -iname '*gasclawd*' | diff /dev/null -
-    systemctl list-unit-files --no-legend 'gasclawd*' | diff /dev/null -
+    # It fails where there is none.
+    same "$(systemctl list-unit-files --no-legend 'gasclawd*' || true)" ""
     journalctl --dump-catalog >/lab/catalog
     refuse grep GASCLAWD /lab/catalog
     refuse dpkg-query -W gasclawd
