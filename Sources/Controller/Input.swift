@@ -225,6 +225,8 @@ public struct Settings: Sendable, Equatable {
     public var isRolling: Bool
     /// How long a busy agent is waited for.
     public var patience: Duration
+    /// The mayor is one of the services, and brought back as one.
+    public var managesMayor = false
     /// `reload.park`.
     public var isParking = false
 

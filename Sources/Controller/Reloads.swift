@@ -102,6 +102,12 @@ extension Controller {
     /// Whether an agent is on its way from one process to the next.
     public var isReloading: Bool { reload != nil }
 
+    /// Whether a session is on its way from one process to the next, or is to be brought back.
+    public func isBeingReloaded(_ session: String) -> Bool {
+        reload?.session == session || returns[session] != nil
+            || revivals.values.contains { $0.session == session && $0.isOurs }
+    }
+
     /// Whether an agent is being restarted, or is to be.
     public var hasPendingReloads: Bool {
         reload != nil || !returns.isEmpty || leases.values.contains { $0.pending != nil }

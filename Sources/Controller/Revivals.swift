@@ -20,6 +20,8 @@ struct Revival: Sendable {
     let conversation: ConversationID?
     /// We ended it: how it ended says nothing about whether it was done.
     let isOurs: Bool
+    /// It is a service, which is brought back as one: all that is added here is its conversation.
+    var isService = false
     var stage = Stage.waiting
 }
 
@@ -45,6 +47,8 @@ extension Controller {
     private static let resumeTrial = Duration.seconds(20)
     /// A death is first the town's own hooks' and daemon's to mend (contract G).
     private static let hookTime = Duration.seconds(15)
+    /// The supervisor comes after ``hookTime``; its conversation has to wait for it then.
+    private static let serviceTime = Duration.seconds(12)
     /// Who has run for so long has not died from being started.
     private static let stableAfter = Duration.seconds(1800)
     /// tmux answers at once, or not at all.
@@ -94,14 +98,16 @@ extension Controller {
         if tickets.count > 512 { tickets = tickets.filter { $0.value.expires > now } }
         if sessionTickets.count > 512 { sessionTickets = sessionTickets.filter { $0.value.expires > now } }
         guard settings.isRolling else { return }
-        var due = now + Self.hookTime
-        if died.count > 1 { due = due + Backoff.delay(after: died.count - 1, using: &numbers) }
+        let isService = lease.identity.role == .mayor && settings.managesMayor && !isTrial
+        var due = now + (isService ? Self.serviceTime : Self.hookTime)
+        if died.count > 1, !isService { due = due + Backoff.delay(after: died.count - 1, using: &numbers) }
         revivals[place] = Revival(
             session: lease.session, identity: lease.identity, reason: isTrial ? .key : .recovered, since: now,
             due: due,
             attempts: died.count,
             // What killed it may be its conversation: that is tried once.
-            conversation: isTrial || died.count > 1 ? nil : conversation(toResume: lease), isOurs: isTrial)
+            conversation: isTrial || died.count > 1 ? nil : conversation(toResume: lease), isOurs: isTrial,
+            isService: isService)
     }
 
     /// Asks for a look at the panes whose time has come.
@@ -129,6 +135,13 @@ extension Controller {
                 revivals[place] = nil
                 effects.append(.note("\(revival.session) has ended by itself (exit \(status)) and is left so"))
                 return
+            }
+            if revival.isService {
+                revivals[place] = nil
+                guard let conversation = revival.conversation, tickets[place] == nil else { return }
+                tickets[place] = ResumeTicket(conversation: conversation, expires: now + Self.ticketLife)
+                sessionTickets[revival.session] = tickets[place]
+                return effects.append(.persist)
             }
             revivals[place]?.stage = .confirmed
             revivals[place]?.due = now

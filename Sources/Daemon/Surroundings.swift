@@ -40,6 +40,7 @@ extension Settings {
             isProbed: configuration.keys.isProbed, isRolling: configuration.reload.isRolling,
             patience: configuration.reload.patience)
         isParking = configuration.reload.isParking
+        managesMayor = configuration.services.managed.contains(.mayor)
     }
 }
 

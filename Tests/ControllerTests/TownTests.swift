@@ -340,6 +340,24 @@ import Timekeeping
         #expect(harness.report().agents.isEmpty)
     }
 
+    @Test func aMayorThatIsAServiceIsBroughtBackAsOneWithItsConversation() throws {
+        var harness = try Harness(keys: 1)
+        var settings = Harness.settings
+        settings.managesMayor = true
+        harness.feed(.configured(settings, path: nil))
+        let mayor = try harness.launch("hq-mayor", pane: "%7", role: "mayor")
+        harness.turn(mayor, begins: false)
+        harness.pass(60)
+        harness.feed(.processExited(mayor.process))
+        #expect(!harness.controller.isBeingReloaded("hq-mayor"))
+        harness.pass(15)
+        #expect(harness.all("agent.reload.started").isEmpty)
+        let (_, token) = try harness.ask("hq-mayor", pane: "%7", role: "mayor")
+        #expect(try #require(harness.answer(token)).get().resume == mayor.conversation.text)
+        harness.pass(3600)
+        #expect(harness.all("agent.reload.started").isEmpty)
+    }
+
     @Test func aTmuxThatDoesNotAnswerIsAskedAgain() throws {
         var harness = try Harness(keys: 1)
         let crew = try harness.launch("pr-crew-max")
