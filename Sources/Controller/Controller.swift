@@ -26,7 +26,7 @@ public struct Controller: Sendable {
     /// All accounts have been read once.
     public private(set) var isStarted = false
     /// The time of the last input: all that was due then has been done.
-    private var handledUpTo = Timestamp(microseconds: .min)
+    var handledUpTo = Timestamp(microseconds: .min)
     /// What predecessors knew has been taken in, or looked for in vain.
     public private(set) var hasImported = false
     /// What the town's files say of agents.
@@ -88,7 +88,7 @@ public struct Controller: Sendable {
         config = StatusReport.Config(path: configPath, loadedAt: now, errors: [])
         probes = Probes(state?["probes"])
         hasImported = state?["imported"]?.bool ?? false
-        if let state { restorePlans(state) }
+        if let state { restorePlans(state, at: now) }
     }
 
     /// The leases that an earlier process wrote down.
@@ -99,10 +99,12 @@ public struct Controller: Sendable {
     /// Takes up a lease whose process is still alive.
     public mutating func adopt(_ lease: Lease) { leases[lease.process] = lease }
 
-    /// Takes note of a lease whose process ended while nobody watched: if a restart of it was due, or was going on, it
-    /// goes on with its conversation whoever brings it back.
+    /// Takes note of a lease whose process ended while nobody watched: if gt does not bring it back we do, and if a
+    /// restart of it was due, or was going on, it goes on with its conversation whoever brings it back.
     public mutating func adoptEnded(_ lease: Lease, at now: Timestamp) {
-        guard let place = lease.place, lease.pending != nil, lease.mayResume else { return }
+        guard let place = lease.place, !lease.isNested else { return }
+        planRevival(of: lease, at: place, now)
+        guard lease.pending != nil, lease.mayResume else { return }
         tickets[place] = ResumeTicket(conversation: lease.conversation, expires: now + .seconds(60))
         sessionTickets[lease.session] = tickets[place]
     }

@@ -46,7 +46,7 @@ extension Controller {
     /// A session that ends so soon after a resume did not survive it, and is started plainly once.
     private static let resumeTrial = Duration.seconds(20)
     /// A death is first the town's own hooks' and daemon's to mend (contract G).
-    private static let hookTime = Duration.seconds(15)
+    static let hookTime = Duration.seconds(15)
     /// The supervisor comes after ``hookTime``; its conversation has to wait for it then.
     private static let serviceTime = Duration.seconds(12)
     /// Who has run for so long has not died from being started.
@@ -97,16 +97,25 @@ extension Controller {
         }
         if tickets.count > 512 { tickets = tickets.filter { $0.value.expires > now } }
         if sessionTickets.count > 512 { sessionTickets = sessionTickets.filter { $0.value.expires > now } }
+        planRevival(of: lease, at: place, now, deaths: died.count, isTrial: isTrial)
+    }
+
+    /// - Parameters:
+    ///   - deaths: How often the agents of this pane have died in a row, with this one.
+    ///   - isTrial: It was resumed a moment ago and did not survive it.
+    mutating func planRevival(
+        of lease: Lease, at place: PanePlace, _ now: Timestamp, deaths: Int = 1, isTrial: Bool = false
+    ) {
         guard settings.isRolling else { return }
         let isService = lease.identity.role == .mayor && settings.managesMayor && !isTrial
         var due = now + (isService ? Self.serviceTime : Self.hookTime)
-        if died.count > 1, !isService { due = due + Backoff.delay(after: died.count - 1, using: &numbers) }
+        if deaths > 1, !isService { due = due + Backoff.delay(after: deaths - 1, using: &numbers) }
         revivals[place] = Revival(
             session: lease.session, identity: lease.identity, reason: isTrial ? .key : .recovered, since: now,
             due: due,
-            attempts: died.count,
+            attempts: deaths,
             // What killed it may be its conversation: that is tried once.
-            conversation: isTrial || died.count > 1 ? nil : conversation(toResume: lease), isOurs: isTrial,
+            conversation: isTrial || deaths > 1 ? nil : conversation(toResume: lease), isOurs: isTrial,
             isService: isService)
     }
 

@@ -105,8 +105,11 @@ extension Controller {
                 detail: why)
         }
         let present = Set(leases.values.map(\.session))
+        // Of others it is not known whether they ended on purpose.
         return
-            (revivals.values.map { item($0.session, $0.identity, $0.reason, $0.since, $0.due) }
+            (revivals.values.filter { $0.isOurs || $0.stage == .confirmed }.map {
+                item($0.session, $0.identity, $0.reason, $0.since, $0.due)
+            }
             + returns.map { item($0.key, $0.value.identity, $0.value.reason, $0.value.since, $0.value.due) })
             .filter { !present.contains($0.session) }.sorted { $0.session < $1.session }
     }

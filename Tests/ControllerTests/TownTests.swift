@@ -358,6 +358,64 @@ import Timekeeping
         #expect(harness.all("agent.reload.started").isEmpty)
     }
 
+    /// The state as the next process finds it, and the leases whose processes are alive.
+    private func successor(of harness: Harness, alive: [Agent]) throws -> Harness {
+        let state = try JSONValue(parsing: harness.controller.snapshot.encoded())
+        var next = try Harness(keys: 0, state: state, at: harness.now, isStarted: false)
+        for lease in Controller.leases(in: state) {
+            if alive.contains(where: { $0.process == lease.process }) {
+                next.controller.adopt(lease)
+            } else {
+                next.controller.adoptEnded(lease, at: next.now)
+            }
+        }
+        try next.set("1", ["1"])
+        next.feed(.started)
+        return next
+    }
+
+    @Test func whoDiedWhileWeWereAwayIsBroughtBack() throws {
+        var harness = try Harness(keys: 1)
+        let crew = try harness.launch("pr-crew-max", pane: "%7", role: "project/crew/max")
+        harness.turn(crew, begins: false)
+        var next = try successor(of: harness, alive: [])
+        next.pass(15)
+        #expect(next.all("agent.reload.started").last?["session"] == "pr-crew-max")
+        #expect(next.all("agent.reload.started").last?["resumed"] == true)
+    }
+
+    @Test func whoWaitsToBeBroughtBackWhenWeDieIsNotForgotten() throws {
+        var harness = try Harness(keys: 1)
+        let crew = try harness.launch("pr-crew-max", pane: "%7", role: "project/crew/max")
+        harness.feed(.processExited(crew.process))
+        harness.pass(5)
+        var next = try successor(of: harness, alive: [])
+        next.pass(15)
+        #expect(next.all("agent.reload.started").count == 1)
+        // In the middle of a respawn.
+        let order = try #require(next.controller.reload?.order)
+        next.feed(.reloadPerformed(id: order.id, failure: nil))
+        var third = try successor(of: next, alive: [])
+        third.pass(15)
+        #expect(third.all("agent.reload.started").count == 1)
+    }
+
+    @Test func whoGtWasBringingBackWhenWeDiedIsNotForgotten() throws {
+        var harness = try Harness(keys: 1, isStarted: false)
+        try harness.set("1", ["1"])
+        harness.write(.settings, "{}", .first)
+        harness.feed(.started)
+        let crew = try harness.launch("pr-crew-max", role: "project/crew/max")
+        harness.write(.settings, #"{"agents":{"claude":{"command":"/new/claude"}}}"#)
+        #expect(harness.restart != nil)
+        harness.feed(.processExited(crew.process))
+        var next = try successor(of: harness, alive: [])
+        next.pass(14)
+        #expect(next.all("agent.reload.started").isEmpty, "gt may still be at work")
+        next.pass(1)
+        #expect(next.controller.reload?.restart?.arguments == ["crew", "restart", "project/max"])
+    }
+
     @Test func aTmuxThatDoesNotAnswerIsAskedAgain() throws {
         var harness = try Harness(keys: 1)
         let crew = try harness.launch("pr-crew-max")

@@ -177,6 +177,58 @@ extension MiniatureTown {
         }
     }
 
+    @Test func whatGtWritesForItselfIsReportedOrHonoured() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let events = try town.events()
+            func put(_ path: String, _ text: String) throws {
+                try Disk.makeDirectories(directoryName(town.root + "/" + path))
+                try Disk.replace(town.root + "/" + path, Array(text.utf8))
+            }
+            try put("directives/crew.md", "Be careful.")
+            #expect(try events.next("town.changed")["path"]?.string == town.root + "/directives/crew.md")
+            try put(
+                "daemon/restart_state.json",
+                #"{"agents":{"deacon":{"restart_count":5,"crash_loop_since":"2026-01-01T00:00:00Z"}}}"#)
+            #expect(try events.next("town.crash_loop")["agent"] == "deacon")
+            func holds() throws -> [String] {
+                (try town.status()?["town"]?["holds"]?.array ?? []).compactMap(\.string)
+            }
+            try put("daemon/shutting-down", "")
+            try put(".runtime/deacon/paused.json", #"{"paused":true}"#)
+            try eventually("both to hold") { try holds().count == 2 }
+            #expect(text(try town.gasclawd("status").output).contains("the deacon is paused"))
+            Disk.remove(town.root + "/daemon/shutting-down")
+            try put(".runtime/deacon/paused.json", #"{"paused":false}"#)
+            try eventually("neither to hold") { try holds().isEmpty }
+            try put("mayor/town.json", try #require(try Disk.text(town.root + "/mayor/town.json")) + "\n")
+            try events.next("town.changed") { $0["path"]?.string?.hasSuffix("mayor/town.json") == true }
+        }
+    }
+
+    @Test func afterAKillWhileGtRestartsAnAgentItComesUpAllTheSame() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let events = try town.events()
+            try town.edit("settings/config.json") { object in
+                town.define("kimi-claude", environment: ["CARE": "much"], in: &object)
+            }
+            try events.next("agent.reload.started")
+            try town.endDaemon(SIGKILL)
+            try town.startDaemon()
+            try eventually("the agent to be up with what the file says") {
+                guard let agent = try town.status()?["agents"]?.array?.first, agent["running"] == true,
+                    agent["pending_reload"]?.isNull == true
+                else { return false }
+                return try town.variable("CARE", of: ada) == "much"
+            }
+            #expect(try town.status()?["agents"]?.array?.count == 1)
+        }
+    }
+
     @Test func theTownStandsStillWhileNoKeyIsReady() throws {
         try withTown(keys: 1, sections: "[keys]\ncooldown = \"3s\"\n[reload]\npark = true") { town in
             try town.install()
