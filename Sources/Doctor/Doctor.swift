@@ -8,15 +8,17 @@ import SystemPackage
 public enum Doctor {
     /// - Parameters:
     ///   - path: The configuration's file.
+    ///   - socket: Where the daemon answers, if it runs.
     ///   - isProbing: Whether the provider is asked about each key.
     /// - Throws: Where not even an event loop can be had.
     public static func examine(
-        _ configuration: Configuration, path: FilePath?, environment: ConfigurationEnvironment, isProbing: Bool
+        _ configuration: Configuration, path: FilePath?, environment: ConfigurationEnvironment, socket: FilePath,
+        isProbing: Bool
     ) throws(SystemError) -> Diagnosis {
         // A program may end before it has read what it is given.
         SignalReceiver.ignoreBrokenPipes()
         return diagnose(
-            try Examination(configuration, path: path, own: environment, isProbing: isProbing))
+            try Examination(configuration, path: path, own: environment, socket: socket, isProbing: isProbing))
     }
 
     /// What can be said where the configuration itself is refused.

@@ -19,6 +19,8 @@ final class Examination {
     let own: ConfigurationEnvironment
     let toolbox: Toolbox
     let redactor: Redactor
+    /// Where the daemon answers.
+    let socket: FilePath
     /// What `gasclawd status` says; nil where no daemon answers.
     let status: JSONValue?
     /// Where the system's own files are; another folder in tests.
@@ -31,12 +33,13 @@ final class Examination {
     private let loop: EventLoop
 
     init(
-        _ configuration: Configuration, path: FilePath?, own: ConfigurationEnvironment, isProbing: Bool,
-        system: FilePath = "/"
+        _ configuration: Configuration, path: FilePath?, own: ConfigurationEnvironment, socket: FilePath,
+        isProbing: Bool, system: FilePath = "/"
     ) throws(SystemError) {
         self.configuration = configuration
         self.path = path
         self.own = own
+        self.socket = socket
         self.isProbing = isProbing
         self.system = system
         (bin, launcherFile) = Self.links(state: configuration.paths.state, home: own.variables["HOME"])
@@ -44,8 +47,7 @@ final class Examination {
         redactor = OfflineKeys.redactor(configuration)
         loop = try EventLoop()
         do throws(ControlClientError) {
-            status = try ControlClient(socket: ControlClient.socketPath(runtime: configuration.paths.runtime))
-                .request("GET", "/v1/status", timeout: .seconds(3))
+            status = try ControlClient(socket: socket).request("GET", "/v1/status", timeout: .seconds(3))
         } catch {
             status = nil
         }

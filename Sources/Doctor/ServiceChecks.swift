@@ -25,7 +25,7 @@ enum ServiceChecks {
     /// A socket that nobody listens on is left by a crash; the next start replaces it.
     private static func socket(_ x: Examination) -> Check {
         let (id, title) = ("service.socket", "control socket")
-        let path = ControlClient.socketPath(runtime: x.configuration.paths.runtime)
+        let path = x.socket
         guard let status = x.stat(path) else { return .skipped(id, title, "\(path.shown) is not there") }
         guard status.kind == .socket else {
             return .failed(id, title, "\(path.shown) is no socket", fix: "rm \(path.shown); gasclawd run")

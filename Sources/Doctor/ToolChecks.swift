@@ -74,7 +74,11 @@ enum ToolChecks {
             Examination.Call(words: [path] + tool.words, variables: quiet(tool.name), directory: "/")
         }
         if let claude = x.toolbox.claude { calls.append(.init(words: [claude, "--version"], directory: "/")) }
-        let outcomes = x.run(calls)
+        var outcomes = x.run(calls)
+        for (index, call) in calls.enumerated() where !call.variables.isEmpty && !isSuccess(outcomes[index]) {
+            // A wrapper around it may need a home.
+            outcomes[index] = x.run(Examination.Call(words: call.words, directory: call.directory))
+        }
         for tool in tools {
             let id = "tools.\(tool.name)"
             guard let index = found.firstIndex(where: { $0.0.name == tool.name }) else {
@@ -94,6 +98,10 @@ enum ToolChecks {
 
     /// gt notes every call in the user's home; here it finds none.
     private static func quiet(_ name: String) -> [String: String] { name == "gt" ? ["HOME": "/dev/null"] : [:] }
+
+    private static func isSuccess(_ outcome: Examination.Outcome) -> Bool {
+        if case .success(let result) = outcome { result.status.isSuccess || result.timedOut } else { false }
+    }
 
     private static func judge(
         _ id: String, _ title: String, _ path: String, _ outcome: Examination.Outcome, _ oldest: Version?,

@@ -20,7 +20,7 @@ struct DoctorCommand: ParsableCommand {
         do {
             let (configuration, path) = try options.configuration()
             diagnosis = try Doctor.examine(
-                configuration, path: path, environment: .current, isProbing: probe)
+                configuration, path: path, environment: .current, socket: try options.client().socket, isProbing: probe)
         } catch let failure as CommandFailure where failure.code == 78 {
             diagnosis = Doctor.refused(failure.lines)
         } catch let error as SystemError {

@@ -136,7 +136,8 @@ final class Patient {
         configure(&configuration)
         SignalReceiver.ignoreBrokenPipes()
         return try Examination(
-            configuration, path: nil, own: own, isProbing: isProbing, system: FilePath(system))
+            configuration, path: nil, own: own,
+            socket: FilePath(directory + "/run/control.sock"), isProbing: isProbing, system: FilePath(system))
     }
 
     func diagnose(isProbing: Bool = false) throws -> Diagnosis {

@@ -79,6 +79,23 @@ import Testing
         }
     }
 
+    @Test func aBdThatHangsIsEndedWithItsChildrenAndOneThatSaysTooMuchIsHeard() throws {
+        try withTown { town in
+            try town.install()
+            try Disk.replace("\(town.directory)/home/faults/bd", Array("flood".utf8))
+            #expect(try town.gasclawd("beads", "list").status == .exited(0))
+            Disk.remove(town.bin + "/bd")
+            try Disk.replace(town.bin + "/bd", Array("#!/bin/sh\nsleep 4711 & sleep 4711\n".utf8), mode: 0o755)
+            let result = try town.gasclawd("beads", "create", "--name", "n", "--content", "c")
+            #expect(result.status == .exited(1) && text(result.errors).contains("no answer within 30s"))
+            let left = try MiniatureTown.processes(of: town.directory).filter { pid in
+                let line = try Disk.text("/proc/\(pid)/cmdline") ?? ""
+                return line.contains("4711")
+            }
+            #expect(left.isEmpty)
+        }
+    }
+
     @Test func aKeyIsNotWrittenIntoABead() throws {
         try withTown { town in
             try town.install()

@@ -1,7 +1,10 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import JSON
+import LinuxSys
 import Testing
+
+@testable import townsim
 
 /// What the program says of itself, also where nothing else works.
 @Suite struct VersionTests {
