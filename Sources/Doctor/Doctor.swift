@@ -32,7 +32,7 @@ public enum Doctor {
 
     static func diagnose(_ examination: Examination) -> Diagnosis {
         let families: [(Examination) -> [Check]] = [
-            ConfigurationChecks.run, ToolChecks.run, TownChecks.run, DoltChecks.run, DaemonChecks.run,
+            ConfigurationChecks.run, AlertChecks.run, ToolChecks.run, TownChecks.run, DoltChecks.run, DaemonChecks.run,
             MayorChecks.run, AgentChecks.run, DialogChecks.run, KeyChecks.run, SecretChecks.run, ServiceChecks.run,
             MachineChecks.run, MigrationChecks.run,
         ]

@@ -250,6 +250,9 @@ import Timekeeping
             },
             Ailment("machine.journal", .failed, "records are lost") { try $0.folder("system/run/systemd/system") },
             Ailment("service.socket", .failed, "is no socket") { try $0.write("run/control.sock", "") },
+            Ailment("alerts.receivers", .failed, "is not there") { patient in
+                patient.configure = { $0.alerts = [.init(events: ["key.cooled"], receiver: .command(["/no/such"]))] }
+            },
             Ailment("config.variables", .warning, "BD_ROOT") { $0.variables["BD_ROOT"] = "/x" },
         ] { try ailment.test() }
         guard CurrentProcess.userID == 0 else { return }
