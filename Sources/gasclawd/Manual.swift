@@ -81,7 +81,7 @@ enum Manual {
             }
             var current = ""
             for word in line.split(separator: " ") {
-                if !current.isEmpty, current.utf8.count + word.utf8.count + 1 > 79 {
+                if !current.isEmpty, current.utf8.count + word.utf8.count + 1 > 72 {
                     lines.append(current)
                     current = ""
                 }
