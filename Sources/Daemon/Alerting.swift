@@ -210,9 +210,9 @@ extension Configuration.Alert.Receiver {
 }
 
 /// curl with all that matters on its standard input, where nobody else reads it (curl(1), `--config`).
-enum CurlCall {
+package enum CurlCall {
     /// `-q` first: the user's own configuration must not change what is sent.
-    static func words(program: String) -> [String] { [program, "-q", "--config", "-"] }
+    package static func words(program: String) -> [String] { [program, "-q", "--config", "-"] }
 
     static func post(_ line: String, to url: String) -> [UInt8] {
         let text = """
@@ -235,7 +235,7 @@ enum CurlCall {
     }
 
     /// Inside of double quotes (curl(1), `--config`).
-    static func quoted(_ text: String) -> String {
+    package static func quoted(_ text: String) -> String {
         var result = ""
         for scalar in text.unicodeScalars {
             switch scalar {

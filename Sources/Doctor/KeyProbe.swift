@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Daemon
 import JSON
 import KeyPool
 import LinuxSys
@@ -12,15 +13,18 @@ enum KeyProbe {
         guard let curl = x.find("curl") else { return [.skipped(id, title, "there is no curl")] }
         var seen = Set<String>()
         let keys = accounts.flatMap(\.keys).filter { seen.insert($0.key.id.text).inserted }
-        let calls = keys.map { key in
+        let asked = keys.compactMap { key in
+            ProbeKind.models.url(baseURL: key.baseURL ?? x.configuration.agent.baseURL).map { (key, $0) }
+        }
+        let calls = asked.map { key, url in
             // The key goes through standard input, so that no process list shows it.
             Examination.Call(
-                words: [curl, "-q", "--config", "-"], directory: "/",
-                input: Array(request(key, base: key.baseURL ?? x.configuration.agent.baseURL).utf8))
+                words: CurlCall.words(program: curl), directory: "/", input: Array(request(key, url: url).utf8))
         }
         var refused: [String] = []
-        var unknown: [String] = []
-        for (key, outcome) in zip(keys, x.run(calls)) {
+        // A key does not travel in the clear.
+        var unknown = keys.filter { key in !asked.contains { $0.0 == key } }.map { "\($0.key.id) (no https)" }
+        for ((key, _), outcome) in zip(asked, x.run(calls)) {
             guard case .success(let result) = outcome, result.status.isSuccess, !result.timedOut,
                 let code = Int(String(decoding: result.output, as: UTF8.self).filter(\.isNumber))
             else {
@@ -50,17 +54,10 @@ enum KeyProbe {
         return [keys.isEmpty ? .skipped(id, title, "there is no key") : .ok(id, title, "\(keys.count) accepted")]
     }
 
-    /// Where models are listed: beside the endpoint that agents use.
-    static func modelsURL(base: String) -> String {
-        var root = base[...]
-        while root.hasSuffix("/") { root.removeLast() }
-        return "\(root)/v1/models"
-    }
-
-    private static func request(_ key: AccountKey, base: String) -> String {
+    private static func request(_ key: AccountKey, url: String) -> String {
         """
-        url = "\(modelsURL(base: base))"
-        header = "Authorization: Bearer \(key.key.reveal())"
+        url = "\(CurlCall.quoted(url))"
+        header = "\(CurlCall.quoted("Authorization: Bearer \(key.key.reveal())"))"
         header = "User-Agent: gasclawd"
         output = "/dev/null"
         write-out = "%{http_code}"

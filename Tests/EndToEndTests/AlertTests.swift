@@ -60,6 +60,20 @@ import Testing
         }
     }
 
+    @Test func aReceiverThatIsAddedLaterIsToldAndOneThatIsTakenOutIsNot() throws {
+        try withTown(keys: 1) { town in
+            let (first, second) = (try receiver(town, "first"), try receiver(town, "second"))
+            try town.configure(sections: rule(#""keys.exhausted""#, first))
+            try town.startDaemon()
+            let events = try town.events()
+            try town.configure(sections: rule(#""keys.exhausted""#, second))
+            try events.next("config.applied")
+            try town.gasclawd("keys", "disable", town.keys[0].id)
+            try eventually("the alert") { try told(town, "second").count == 1 }
+            #expect(try told(town, "first").isEmpty)
+        }
+    }
+
     @Test func aReceiverThatFailsOrHangsDelaysNobody() throws {
         try withTown(keys: 2) { town in
             let failing = try receiver(town, "failing", "echo no sk-kimi-\(town.keys[0].randomPart) >&2; exit 3")
