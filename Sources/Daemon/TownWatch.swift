@@ -18,7 +18,7 @@ extension Daemon {
         /// Files of ``TownFile``.
         static let files = "town/files/"
         static let stop = "town/estop"
-        static let rigStops = "town/rig-estops"
+        static let rigStops = "town/rig-estops/"
         static let rigStates = "town/rig-states"
         static let deacon = "town/deacon"
         static let shutdown = "town/shutdown"
@@ -45,9 +45,6 @@ extension Daemon {
         readTown(found.compactMap(townFile), .first)
 
         for path in watcher.add(.file(root.appending("ESTOP"), id: Spec.stop)) { lookAtStop(path, exists: true) }
-        for path in watcher.add(WatchSpec(id: Spec.rigStops, base: root, pattern: [.affix("ESTOP.", "")])) {
-            lookAtStop(path, exists: true)
-        }
         let states = WatchSpec(
             id: Spec.rigStates, base: root.appending(".beads-wisp/config"), pattern: [.affix("", ".json")])
         for path in watcher.add(states) { lookAtRigState(path, exists: true) }
@@ -71,6 +68,9 @@ extension Daemon {
         for rig in rigs.subtracting(watchedRigs).sorted() {
             watchedRigs.insert(rig)
             for spec in rigSpecs(rig) { found += watcher.add(spec) }
+            // By its name: a pattern would have to read the root, whatever else lies in it.
+            let stop = watcher.add(.file(root.appending("ESTOP.\(rig)"), id: Spec.rigStops + rig))
+            if let path = stop.first { loop.atEndOfTurn { [unowned self] in lookAtStop(path, exists: true) } }
         }
         let files = found.compactMap(townFile)
         guard !files.isEmpty else { return }
@@ -90,11 +90,14 @@ extension Daemon {
     private func unwatch(_ rig: String) {
         watchedRigs.remove(rig)
         for spec in rigSpecs(rig) { watcher?.remove(spec.id) }
+        watcher?.remove(Spec.rigStops + rig)
+        if controller.holds.contains(.rigStop(rig)) { handle(.held(.rigStop(rig), false)) }
     }
 
     func lookAtTown(_ report: WatchReport) {
         switch report.spec {
-        case Spec.stop, Spec.rigStops: lookAtStopSoon(report.path, exists: report.exists)
+        case Spec.stop: lookAtStopSoon(report.path, exists: report.exists)
+        case let spec where spec.hasPrefix(Spec.rigStops): lookAtStopSoon(report.path, exists: report.exists)
         case Spec.rigStates: lookAtRigState(report.path, exists: report.exists)
         case Spec.deacon: lookAtPause(report.path, exists: report.exists)
         case Spec.shutdown: handle(.held(.shuttingDown, report.exists))
