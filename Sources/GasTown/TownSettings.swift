@@ -35,7 +35,11 @@ public struct TownSettings: Sendable, Hashable {
         var calls: [[String]] = []
         let words = command.split(separator: " ").map(String.init)
         let wanted = Agent(command: words.first ?? "", arguments: Array(words.dropFirst()))
-        if agents[name] != wanted { calls.append(["config", "agent", "set", name, command]) }
+        // `gt config agent set` replaces the whole entry: arguments and variables that somebody added would be lost.
+        let isRegistered = agents[name].map {
+            $0.command == wanted.command && $0.arguments.starts(with: wanted.arguments)
+        }
+        if isRegistered != true { calls.append(["config", "agent", "set", name, command]) }
         if defaultAgent != name { calls.append(["config", "default-agent", name]) }
         return calls
     }

@@ -145,6 +145,10 @@ import Testing
             try registration(
                 #"{"agents":{"kimi-claude":{"command":"claude","args":[]}},"default_agent":"kimi-claude"}"#)
                 == [set])
+        // What somebody added to it stays: gt would replace the whole entry.
+        let added =
+            #""kimi-claude":{"command":"/usr/lib/gasclawd/bin/claude","args":["--verbose","--model","x"],"env":{"A":"1"}}"#
+        #expect(try registration(#"{"agents":{\#(added)},"default_agent":"kimi-claude"}"#) == [])
     }
 
     @Test func fieldsOfAnotherKindAreTakenForAbsent() throws {
