@@ -179,6 +179,8 @@ struct Ailment {
 
     func test() throws {
         let patient = try Patient()
+        // What it was changed to may hold the patient, which then would never be removed.
+        defer { patient.configure = { _ in } }
         try change(patient)
         let diagnosis = try patient.diagnose()
         let check = try #require(diagnosis.checks.first { $0.id == id }, "\(id) was not looked at")
