@@ -13,6 +13,8 @@ final class FollowedFiles {
     /// How much is read at most before other descriptors of the loop get their turn, in bytes. A file gets half of it at
     /// most: another one that has news is read in the same turn.
     static let turnBudget = 512 << 10
+    /// How often a file that was rotated away is read until it has been quiet for long enough.
+    private static let lateInterval = Duration.seconds(1)
     /// Where reading of files that are not open goes on; beyond this number those of files that are gone are forgotten.
     private static let checkpointsMax = 4096
 
@@ -165,7 +167,8 @@ final class FollowedFiles {
             return budget
         }
         if let wait = follower.nextDeadline, quietTimers.insert(path).inserted {
-            loop.schedule(after: wait + .milliseconds(10)) { [self] in
+            // No event tells of writes to a file that has another name now.
+            loop.schedule(after: min(wait, Self.lateInterval) + .milliseconds(10)) { [self] in
                 quietTimers.remove(path)
                 read(path)
             }

@@ -241,8 +241,10 @@ public final class FileWatcher {
         case .level(let logical, let index):
             guard state.spec.pattern[index].matches(event.name) else { return }
             guard index == state.spec.pattern.count - 1 else {
-                // A new entry may be a directory or a link to one; a write to a file means nothing here.
-                if !isWrite { dirty.insert(state.spec.id) }
+                // Only directories and links to them lead on. (A link that goes or is replaced is a hop's.)
+                if !isWrite, event.mask.contains(.isDirectory) || isLink(logical.entry(event.name)) {
+                    dirty.insert(state.spec.id)
+                }
                 return
             }
             let path = logical.entry(event.name)
@@ -251,6 +253,15 @@ public final class FileWatcher {
             } else {
                 lookAgain(path, of: state)
             }
+        }
+    }
+
+    private func isLink(_ path: FilePath) -> Bool {
+        do throws(SystemError) {
+            return try Syscalls.status(of: path, followingLinks: false).kind == .link
+        } catch {
+            // Gone again, or not to be seen: the latter is for the walk to find out.
+            return error.errno != .noSuchFileOrDirectory
         }
     }
 

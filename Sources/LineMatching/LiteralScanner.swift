@@ -1,9 +1,11 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Glibc
+
 /// Finds the next place of one of several literals in a buffer, at the speed of memory.
 ///
-/// Two rare bytes of a literal are looked for at their distance, sixteen places at a time; only where both stand the
-/// rest is compared.
+/// A rare byte of a literal is looked for with memchr(3), which takes as many bytes at a time as the processor can; only
+/// where it stands another rare one and then the rest are compared.
 struct LiteralScanner {
     private struct Needle {
         let bytes: [UInt8]
@@ -42,30 +44,24 @@ struct LiteralScanner {
         /// The first place at or behind a position; the buffer's length if there is none.
         func next(_ start: UnsafePointer<UInt8>, from position: Int, count: Int) -> Int {
             let last = count - bytes.count
-            guard position <= last else { return count }
+            let common = bytes[first]
+            // Where its case does not count, both forms of a letter are looked for, each once.
+            let forms = folds[first] == 0 ? [common] : [common, common & ~0x20]
+            var places = [Int](repeating: -1, count: forms.count)
             var place = position
-            let a = SIMD16<UInt8>(repeating: bytes[first])
-            let b = SIMD16<UInt8>(repeating: bytes[second])
-            let foldA = SIMD16<UInt8>(repeating: folds[first])
-            let foldB = SIMD16<UInt8>(repeating: folds[second])
-            let raw = UnsafeRawPointer(start)
-            let reach = max(first, second) + 16
-            while place + reach <= count {
-                let x = (raw + place + first).loadUnaligned(as: SIMD16<UInt8>.self) | foldA
-                let y = (raw + place + second).loadUnaligned(as: SIMD16<UInt8>.self) | foldB
-                // Both comparisons as bits: their sum is zero exactly where both are equal.
-                let difference = (x ^ a) | (y ^ b)
-                let equal = unsafeBitCast(difference .== 0, to: SIMD2<UInt64>.self)
-                if equal.x | equal.y != 0 {
-                    for offset in 0..<16 where difference[offset] == 0 {
-                        guard place + offset <= last else { return count }
-                        if isHere(start + place + offset) { return place + offset }
+            while place <= last {
+                for (index, form) in forms.enumerated() where places[index] < place {
+                    let from = start + place + first
+                    if let found = memchr(from, Int32(form), last - place + 1) {
+                        places[index] = place + UnsafeRawPointer(from).distance(to: UnsafeRawPointer(found))
+                    } else {
+                        places[index] = Int.max
                     }
                 }
-                place += 16
-            }
-            while place <= last {
-                if isHere(start + place) { return place }
+                place = places[0]
+                if places.count == 2 { place = min(place, places[1]) }
+                guard place <= last else { return count }
+                if start[place + second] | folds[second] == bytes[second], isHere(start + place) { return place }
                 place += 1
             }
             return count
