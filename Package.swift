@@ -110,7 +110,11 @@ let package = Package(
                 name: "watchscript", dependencies: ["FileWatching", "LinuxSys", system], path: "Tests/WatchScript",
                 swiftSettings: strict),
             .executableTarget(
-                name: "Benchmarks", dependencies: ["ControlAPI", "GasTown", "JSON", "LinuxSys", "Timekeeping", system],
+                name: "Benchmarks",
+                dependencies: [
+                    "ControlAPI", "FileWatching", "GasTown", "JSON", "LineMatching", "LinuxSys", "LogFollowing",
+                    "Timekeeping", system,
+                ],
                 path: "Benchmarks/Sources", swiftSettings: strict),
             .testTarget(
                 name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],

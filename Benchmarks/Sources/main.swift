@@ -12,6 +12,17 @@ case "tmux": exit(TmuxStamp.run(arguments))
 case "claude": exit(IdleAgent.run())
 default: break
 }
+if arguments.count >= 3 {
+    switch arguments[1] {
+    case "watch": exit(WatchCommand.run(arguments[2]))
+    case "scan": exit(LogBench.scan(arguments[2]))
+    case "follow": exit(FollowCommand.run(arguments[2]))
+    case "storm" where arguments.count == 4: exit(StormCommand.run(arguments[2], rate: Int(arguments[3]) ?? 1000))
+    case "watchers":
+        exit(WatchTable.run(page: arguments[2], rounds: arguments.count > 3 ? Int(arguments[3]) ?? 200 : 200))
+    default: break
+    }
+}
 guard arguments.count >= 2, Syscalls.isExecutable(FilePath(arguments[1])) else {
     say("usage: Benchmarks GASCLAWD [ROUNDS]")
     exit(64)
