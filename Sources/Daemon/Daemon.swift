@@ -87,8 +87,6 @@ public final class Daemon {
     var lastDetail = ""
     var lastPolled: [PolledPath] = []
     var lastOverflows: [FilePath: Int] = [:]
-    /// tmux servers that were offered our links.
-    var offeredSockets: Set<String> = []
     private var exitCode: Int32 = 0
     var isStopping = false
     private var isEmptying = false

@@ -103,7 +103,7 @@ extension Daemon {
             log.warning("claude is not found: agents cannot start (install Claude Code, or set agent.program)")
         }
         let socket = TownSocket.path(root: configuration.town.root, userID: CurrentProcess.userID)
-        if Syscalls.exists(FilePath(socket)), offeredSockets.insert(socket).inserted { offerPath(socket) }
+        if Syscalls.exists(FilePath(socket)) { offerPath(socket) }
     }
 
     /// Puts our links first in the PATH of a tmux server with agents of ours: for dogs and presets, which gt starts by

@@ -183,6 +183,7 @@ extension Daemon {
                 request,
                 process: ProcessName(pid: process.identity.pid, startTime: process.identity.startTime),
                 token: ReplyToken(serial: call.serial), isNested: isNested(process)))
-        if let socket = request.tmuxSocket, offeredSockets.insert(socket).inserted { offerPath(socket) }
+        // Each time: a server that was started anew has lost it.
+        if let socket = request.tmuxSocket { offerPath(socket) }
     }
 }

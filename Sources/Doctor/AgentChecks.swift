@@ -69,12 +69,22 @@ enum AgentChecks {
         let command = ([entry?["command"]?.string] + (entry?["args"]?.array ?? []).map(\.string)).compactMap(\.self)
             .joined(separator: " ")
         let launcher: Check =
-            command == wanted
+            isRegistered(content.json, name, wanted)
             ? .ok(names.command.0, names.command.1, command)
             : .failed(
                 names.command.0, names.command.1,
                 command.isEmpty ? "gt does not know the agent \(name)" : "\(command), not \(wanted)", fix: registers)
         return [agent, launcher, roles(content.json, name)]
+    }
+
+    /// By the rule of whoever registers it: arguments that somebody added are fine.
+    private static func isRegistered(_ settings: JSONValue?, _ name: String, _ command: String) -> Bool {
+        do throws(JSONError) {
+            return try !TownSettings(settings?.encoded()).registration(name: name, command: command)
+                .contains { $0.starts(with: ["config", "agent", "set"]) }
+        } catch {
+            return false
+        }
     }
 
     /// Roles can have agents of their own, which go past the default.

@@ -192,6 +192,17 @@ import Timekeeping
         ] { try ailment.test() }
     }
 
+    @Test func argumentsThatSomebodyAddedToTheAgentAreFine() throws {
+        let patient = try Patient()
+        try patient.write(
+            "town/settings/config.json",
+            #"""
+            {"default_agent":"kimi-claude",
+             "agents":{"kimi-claude":{"command":"\#(patient.state)/bin/claude","args":["--verbose"],"env":{"A":"b"}}}}
+            """#)
+        #expect(try patient.diagnose().findings == 0)
+    }
+
     @Test func eachQuestionThatStopsAnAgentIsFound() throws {
         func without(_ name: String, in file: String) -> (Patient) throws -> Void {
             { patient in

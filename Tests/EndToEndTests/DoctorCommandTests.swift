@@ -83,6 +83,20 @@ import Testing
         }
     }
 
+    @Test func aTmuxServerThatIsStartedAnewGetsThePathAgain() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            for name in ["ada", "bob"] {
+                _ = try town.startCrew(name)
+                try eventually("the launcher first in the PATH of new panes") {
+                    try town.tmux("show-environment", "-g", "PATH").hasPrefix("PATH=\(town.state)/bin:")
+                }
+                try town.tmux("kill-server")
+            }
+        }
+    }
+
     @Test func itWorksWithoutADaemonAndNamesWhoHoldsThePort() throws {
         try withTown { town in
             try town.install()
