@@ -113,6 +113,7 @@ public struct Configuration: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - bytes: The file's contents; nil: there is no file, defaults and environment alone count.
+    ///   - environment: Variables, which go over the file.
     ///   - path: How errors name the file.
     /// - Throws: All that is wrong, at once.
     public static func load(

@@ -13,6 +13,7 @@ public struct ConfigurationEnvironment: Sendable {
     let userID: UInt32
 
     /// - Parameters:
+    ///   - variables: By their names.
     ///   - home: What `~` stands for.
     public init(variables: [String: String], home: String?) {
         self.init(variables: variables, home: home, userID: CurrentProcess.userID)

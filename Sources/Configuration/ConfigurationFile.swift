@@ -7,7 +7,9 @@ import SystemPackage
 public enum ConfigurationFile {
     /// Finds the configuration file.
     ///
-    /// - Parameter option: What `--config` said.
+    /// - Parameters:
+    ///   - option: What `--config` said.
+    ///   - environment: For `GASCLAWD_CONFIG` and the home.
     /// - Returns: The path, nil for defaults alone; `isExplicit` if the user named it, so that its absence is an
     ///   error.
     public static func find(

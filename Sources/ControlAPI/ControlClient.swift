@@ -40,6 +40,9 @@ public struct ControlClient: Sendable {
     /// Sends a request and waits for its answer.
     ///
     /// - Parameters:
+    ///   - method: `GET` or `POST`.
+    ///   - target: Path and query.
+    ///   - body: nil: none is sent.
     ///   - timeout: For the whole exchange.
     public func request(
         _ method: String, _ target: String, body: JSONValue? = nil, timeout: Duration
@@ -72,7 +75,9 @@ public struct ControlClient: Sendable {
 
     /// Reads an answer that goes on line by line until the daemon ends it.
     ///
-    /// - Parameter line: Called with each line.
+    /// - Parameters:
+    ///   - line: Called with each line.
+    ///   - target: Path and query.
     public func stream(_ target: String, line: ([UInt8]) -> Void) throws(ControlClientError) {
         var rest: [UInt8] = []
         let status = try exchange("GET", target, body: nil, deadline: nil) { piece in

@@ -59,6 +59,8 @@ extension Event {
     }
 
     /// - Parameters:
+    ///   - step: Which one.
+    ///   - detail: What was done, or why not.
     ///   - result: `done`, `skipped` or `failed`.
     ///   - took: Its time.
     public static func bootstrapStep(_ step: String, result: String, took: Duration, detail: String) -> Event {
@@ -82,7 +84,13 @@ extension Event {
     public static func key(_ what: String, id: String, account: String, reason: String) -> Event {
         Event("key.\(what)", [("id", .string(id)), ("account", .string(account)), ("reason", .string(reason))])
     }
-    /// - Parameter until: nil: until its file changes.
+    /// - Parameters:
+    ///   - until: nil: until its file changes.
+    ///   - what: `cooled` or `disabled`.
+    ///   - id: The key's.
+    ///   - account: The account's name.
+    ///   - cause: What the failure is taken for.
+    ///   - reason: In words.
     public static func keyOut(
         _ what: String, id: String, account: String, cause: String, until: Timestamp?, reason: String
     ) -> Event {
@@ -100,7 +108,9 @@ extension Event {
         Event("keys.rejected", [("path", .string(path)), ("error", .string(error))])
     }
 
-    /// - Parameter count: How many of the keys a predecessor knew.
+    /// - Parameters:
+    ///   - count: How many of the keys a predecessor knew.
+    ///   - path: The predecessor's file.
     public static func keysImported(path: String, count: Int) -> Event {
         Event("keys.imported", [("path", .string(path)), ("count", JSONValue(count))])
     }
@@ -141,6 +151,8 @@ extension Event {
     /// `town.estop` and `town.thaw`.
     ///
     /// - Parameters:
+    ///   - what: `estop` or `thaw`.
+    ///   - reason: As gt's file says it.
     ///   - rig: nil: the whole town.
     ///   - trigger: Who stopped it, as gt's file says; nil when it ends.
     public static func town(
@@ -153,6 +165,8 @@ extension Event {
     /// `town.session_death` and `town.mass_death`.
     ///
     /// - Parameters:
+    ///   - what: `session_death` or `mass_death`.
+    ///   - actor: Who told gt.
     ///   - at: gt's time of it.
     ///   - payload: What gt says of it, as text.
     public static func townDeath(_ what: String, at: String?, actor: String, payload: String) -> Event {

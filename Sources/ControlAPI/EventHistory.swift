@@ -69,6 +69,8 @@ public struct EventHistory: Sendable {
     /// The line that stands for events that a reader did not get.
     ///
     /// - Parameters:
+    ///   - count: How many they are.
+    ///   - bootID: Of this process.
     ///   - seq: The number of the last of them.
     ///   - time: When that was.
     public static func gap(count: Int, bootID: String, seq: Int, time: Timestamp) -> String {

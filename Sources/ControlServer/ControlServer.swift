@@ -24,6 +24,8 @@ public final class ControlServer: Sendable {
     /// Listens on a socket; nothing may stand under its name.
     ///
     /// - Parameters:
+    ///   - socketPath: At most 107 bytes (unix(7)).
+    ///   - bootID: Of this process.
     ///   - userID: Ours: it and root may call.
     ///   - onEvent: Called on the server's thread.
     public init(

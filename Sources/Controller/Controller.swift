@@ -76,6 +76,9 @@ public struct Controller: Sendable {
     var effects: [Effect] = []
 
     /// - Parameters:
+    ///   - settings: What of the configuration counts here.
+    ///   - configPath: For the status; nil: defaults alone.
+    ///   - now: The time that it is.
     ///   - state: What an earlier process left; leases in it are taken up with ``adopt(_:)``.
     ///   - seed: Of everything that is left to chance.
     public init(settings: Settings, configPath: String?, state: JSONValue?, at now: Timestamp, seed: UInt64 = 0) {

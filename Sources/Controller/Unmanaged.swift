@@ -15,7 +15,14 @@ public struct UnmanagedAgent: Sendable, Equatable {
     /// Whether our launcher started it.
     public let hasOurMark: Bool
 
-    /// - Parameter hasOurMark: Its environment is one that our launcher makes.
+    /// - Parameters:
+    ///   - hasOurMark: Its environment is one that our launcher makes.
+    ///   - process: Which it is.
+    ///   - session: Its session in tmux.
+    ///   - identity: Role and rig.
+    ///   - directory: Where it works.
+    ///   - isBusy: nil where it is not known.
+    ///   - since: When it was first seen.
     public init(
         process: ProcessName, session: String, identity: AgentIdentity, directory: String, isBusy: Bool?,
         since: Timestamp, hasOurMark: Bool = false

@@ -62,6 +62,7 @@ public final class FileWatcher {
     public private(set) var statistics = Statistics()
 
     /// - Parameters:
+    ///   - loop: Where events arrive.
     ///   - watchesMax: Directories beyond this number are polled.
     ///   - pollInterval: How often a path that cannot be watched is looked at.
     ///   - onTrouble: Called when what is polled may have changed.

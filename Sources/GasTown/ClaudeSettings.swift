@@ -40,6 +40,7 @@ public enum ClaudeFiles {
     /// `.claude.json`: no questions at the start for the pool's keys and the town's folders.
     ///
     /// - Parameters:
+    ///   - old: The file as it is; nil: there is none.
     ///   - approvals: The last 20 characters of each key.
     ///   - trusted: Folders without the trust question. A trusted parent does not cover a nested repository.
     public static func state(

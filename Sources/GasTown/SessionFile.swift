@@ -14,6 +14,7 @@ public struct SessionFile: Sendable, Hashable {
     public static let lengthMax = 64 << 10
 
     /// - Parameters:
+    ///   - bytes: What is in it.
     ///   - name: The file's name, `<pid>.json`; a file that names another process is not believed.
     /// - Returns: nil for anything that is not understood: the client may be writing it.
     public static func read(_ bytes: [UInt8], name: some Collection<UInt8>) -> SessionFile? {

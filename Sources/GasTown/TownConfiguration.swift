@@ -73,7 +73,9 @@ public struct TownConfiguration: Sendable, Equatable {
 
     /// Takes a file.
     ///
-    /// - Parameter bytes: nil where there is no such file, and gt's defaults are in force.
+    /// - Parameters:
+    ///   - bytes: nil where there is no such file, and gt's defaults are in force.
+    ///   - file: Which one it is.
     /// - Returns: Whether anything that counts is another now; spaces and the order of members do not.
     public mutating func take(_ bytes: [UInt8]?, of file: TownFile) throws(TownFileError) -> Bool {
         let before = self

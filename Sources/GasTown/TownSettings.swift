@@ -30,7 +30,9 @@ public struct TownSettings: Sendable, Hashable {
 
     /// The `gt config` calls that are still needed, in order; each without the program's name.
     ///
-    /// - Parameter command: What agents are to be started with; gt splits it at spaces.
+    /// - Parameters:
+    ///   - command: What agents are to be started with; gt splits it at spaces.
+    ///   - name: The agent's, in gt.
     public func registration(name: String, command: String) -> [[String]] {
         var calls: [[String]] = []
         let words = command.split(separator: " ").map(String.init)

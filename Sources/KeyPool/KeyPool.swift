@@ -150,7 +150,12 @@ public struct KeyPool: Sendable {
 
     /// Takes in what an account's file holds now.
     ///
-    /// - Parameter digest: Of the file's bytes; a key that was disabled comes back when it differs.
+    /// - Parameters:
+    ///   - digest: Of the file's bytes; a key that was disabled comes back when it differs.
+    ///   - name: The account's.
+    ///   - keys: All that it holds now.
+    ///   - now: The time that it is.
+    ///   - reason: For the events.
     public mutating func setAccount(
         _ name: String, keys: [AccountKey], digest: String, at now: Timestamp, reason: String
     ) -> [PoolChange] {

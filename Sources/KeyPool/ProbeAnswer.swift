@@ -106,8 +106,10 @@ public struct UsageReport: Sendable, Hashable {
 
     /// Until when the key can do nothing, if a window is used up.
     ///
-    /// - Parameter seen: The window of the sighting that asked: of that one alone a small rest counts as nothing, for
-    ///   the numbers are rounded.
+    /// - Parameters:
+    ///   - seen: The window of the sighting that asked: of that one alone a small rest counts as nothing, for
+    ///     the numbers are rounded.
+    ///   - now: The time that it is.
     public func exhaustedUntil(seen: QuotaWindow?, at now: Timestamp) -> (window: QuotaWindow, until: Timestamp)? {
         limits.compactMap { limit -> (window: QuotaWindow, until: Timestamp)? in
             guard let reset = limit.resetAt, reset > now else { return nil }
@@ -164,6 +166,9 @@ public enum ProbeOutcome: Sendable, Hashable {
     public static let bodyMax = 64 << 10
 
     /// - Parameters:
+    ///   - kind: What was asked.
+    ///   - body: What was answered.
+    ///   - now: The time that it is.
     ///   - status: The HTTP status; 0 where there was no answer.
     ///   - failure: Why there was none, from whoever asked.
     public static func read(

@@ -78,6 +78,8 @@ public final class Command {
     ///     into arguments or environment.
     ///   - environment: All of it, as `NAME=value`.
     ///   - directory: Where it runs.
+    ///   - outputMax: Bytes kept of what it writes.
+    ///   - loop: Where it is waited for.
     ///   - timeout: Then it and its descendants are ended, TERM first, KILL after 5 s.
     ///   - completion: Called once on the loop's thread.
     public static func run(

@@ -161,7 +161,9 @@ public final class Mailbox<Message: Sendable>: Sendable {
     private let queue = Mutex<[Message]>([])
     private let wake: Descriptor
 
-    /// - Parameter handler: Called on the loop's thread for each message.
+    /// - Parameters:
+    ///   - handler: Called on the loop's thread for each message.
+    ///   - loop: Where messages arrive.
     public init(on loop: EventLoop, handler: @escaping (Message) -> Void) throws(SystemError) {
         wake = Descriptor(
             owning: try Syscalls.check("eventfd") {

@@ -42,6 +42,7 @@ public enum RegularFile {
     /// before it is read. Links are followed.
     ///
     /// - Parameters:
+    ///   - path: Its name.
     ///   - limit: The largest size taken, in bytes.
     public static func read(_ path: FilePath, limit: Int) throws(FileReadError) -> FileContents {
         let file = try attempt { () throws(SystemError) in
@@ -91,6 +92,8 @@ public enum AtomicFile {
     /// crash of the machine. A link is followed: the file it leads to is replaced, beside itself.
     ///
     /// - Parameters:
+    ///   - path: Its name.
+    ///   - bytes: All that it is to hold.
     ///   - mode: Permission bits, independent of the umask.
     ///   - durable: Whether to wait until file and directory are on disk.
     public static func replace(
@@ -116,6 +119,8 @@ public enum AtomicFile {
     ///
     /// - Parameters:
     ///   - limit: The largest size taken, in bytes.
+    ///   - path: Its name.
+    ///   - mode: Permission bits of a file that is made.
     ///   - change: Gets the present bytes (nil: no file) and returns the new ones, or nil to leave the file alone.
     /// - Returns: Whether the file was changed.
     /// - Throws: `FileMergeError`; the file is as it was.

@@ -13,7 +13,9 @@ public final class MappedFile {
     ///
     /// Its space is taken at once: a hole that cannot be filled when the disk is full would be a SIGBUS.
     ///
-    /// - Parameter count: Its size, in bytes.
+    /// - Parameters:
+    ///   - count: Its size, in bytes.
+    ///   - path: Its name.
     public init(_ path: FilePath, count: Int) throws(SystemError) {
         let file = try Syscalls.open(path, flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
         let descriptor = file.raw

@@ -73,6 +73,7 @@ public final class Child {
     ///   - arguments: The first is the program's absolute path, and what it is called with.
     ///   - environment: All of it, as `NAME=value`.
     ///   - directory: Where it runs.
+    ///   - loop: Where its end is watched.
     ///   - output: Where its standard output and error go. A pipe to us would end it when we crash (SIGPIPE).
     ///   - onExit: Called once on the loop's thread when it has ended.
     public init(

@@ -119,7 +119,10 @@ public final class ProcessHandle {
     private let loop: EventLoop
     private var watch: EventLoop.Watch?
 
-    /// - Parameter onExit: Called once on the loop's thread when the process has ended.
+    /// - Parameters:
+    ///   - onExit: Called once on the loop's thread when the process has ended.
+    ///   - identity: Which process.
+    ///   - loop: Where its end is watched.
     /// - Returns: nil if exactly this process no longer runs.
     public init?(
         _ identity: ProcessIdentity, on loop: EventLoop, onExit: @escaping () -> Void

@@ -23,6 +23,8 @@ public final class TreeTermination {
     }
 
     /// - Parameters:
+    ///   - root: The process with its descendants.
+    ///   - loop: Where their ends are watched.
     ///   - grace: Time from TERM to KILL.
     ///   - completion: Called once, on the loop's thread and never from inside this call; nil means all are gone,
     ///     an error that all are gone but those which could not be signalled or watched for that reason.

@@ -19,7 +19,9 @@ public final class WallAlarm {
     private let clock: Descriptor
     private var armedAt: Timestamp?
 
-    /// - Parameter handler: Called on the loop's thread; the alarm is then off until it is set again.
+    /// - Parameters:
+    ///   - handler: Called on the loop's thread; the alarm is then off until it is set again.
+    ///   - loop: Where it rings.
     public init(on loop: EventLoop, handler: @escaping () -> Void) throws(SystemError) {
         clock = Descriptor(
             owning: try Syscalls.check("timerfd_create") {

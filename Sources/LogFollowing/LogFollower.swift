@@ -89,8 +89,11 @@ public final class LogFollower {
         }
     }
 
-    /// - Parameter boundary: A directory without links in its path. A file that lies elsewhere, wherever the links of
-    ///   its name lead, is not read.
+    /// - Parameters:
+    ///   - boundary: A directory without links in its path. A file that lies elsewhere, wherever the links of
+    ///     its name lead, is not read.
+    ///   - path: The file, which need not exist.
+    ///   - start: Where reading begins.
     public convenience init(_ path: FilePath, from start: StartPosition, within boundary: FilePath? = nil) {
         self.init(path, from: start, within: boundary, now: { EventLoop.now })
     }

@@ -4,7 +4,9 @@
 ///
 /// The digest's length goes into the computation: 6 bytes are not the first 6 of a longer digest.
 public enum BLAKE2b {
-    /// - Parameter length: Of the digest, in bytes, 1 to 64.
+    /// - Parameters:
+    ///   - length: Of the digest, in bytes, 1 to 64.
+    ///   - message: What is digested.
     public static func digest(_ message: some Collection<UInt8>, length: Int) -> [UInt8] {
         precondition((1...64).contains(length), "RFC 7693, section 2.1")
         let bytes = Array(message)

@@ -15,6 +15,9 @@ public struct Supervisor: Sendable {
     private var isOpen = false
 
     /// - Parameters:
+    ///   - managed: In the order of their start.
+    ///   - policy: How restarts are spread.
+    ///   - now: The time that it is.
     ///   - saved: What an earlier process left.
     ///   - seed: For the jitter.
     public init(

@@ -20,6 +20,10 @@ public struct JournalHandler: LogHandler {
     private let identifier: String
 
     /// - Parameters:
+    ///   - writer: Sends the records.
+    ///   - label: The logger's.
+    ///   - level: What is below it is left out.
+    ///   - metadataProvider: More fields for each record.
     ///   - identifier: SYSLOG_IDENTIFIER, which `journalctl -t` looks for.
     public init(
         writer: RecordWriter, label: String, identifier: String = "gasclawd", level: Logger.Level = .info,

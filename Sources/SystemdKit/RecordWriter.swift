@@ -40,6 +40,7 @@ public final class RecordWriter: Sendable {
     /// Begins the thread, which sends records to the journal, or their lines to a descriptor while there is none.
     ///
     /// - Parameters:
+    ///   - descriptor: Where lines go while there is no journal.
     ///   - notice: The record that stands for a number of dropped ones.
     public init(
         journalOr descriptor: Int32, notice: @escaping @Sendable (_ dropped: Int) -> [UInt8]
