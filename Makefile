@@ -15,7 +15,7 @@ RELEASE_FLAGS = -c release --scratch-path .build-release --static-swift-stdlib -
 	-Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. \
 	-Xcxx -ffile-prefix-map=$(CURDIR)=. -Xlinker --build-id=sha1
 
-.PHONY: help deps build demo test lab bench release install uninstall deb package-lab container-lab docs format lint clean
+.PHONY: help deps build demo test simulate lab bench release install uninstall deb package-lab container-lab docs format lint clean
 .DEFAULT_GOAL := help
 
 help: ## what there is to make
@@ -32,6 +32,11 @@ demo: build ## a miniature town whose keys run out before your eyes (DEMO_SECOND
 
 test: deps ## all tests
 	$(SWIFT) test
+
+simulate: deps ## 10,000 histories of the deciding core (HISTORIES=N, STEPS=N; SEED=N runs one again)
+	SIMULATION_HISTORIES=$(or $(HISTORIES),10000) SIMULATION_STEPS=$(or $(STEPS),1000) \
+	    $(if $(SEED),SIMULATION_SEED=$(SEED)) \
+	    $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build/simulation --filter SimulationTests
 
 lab: build ## what needs a real systemd, in a machine of namespaces; as root, and skipped where that cannot be
 	@scripts/deps.sh --lab

@@ -117,6 +117,11 @@ let package = Package(
                 ],
                 path: "Benchmarks/Sources", swiftSettings: strict),
             .testTarget(
+                name: "SimulationTests",
+                dependencies: [
+                    "ControlAPI", "Controller", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping",
+                ], swiftSettings: strict),
+            .testTarget(
                 name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],
                 swiftSettings: strict),
             .testTarget(

@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 
 # libsystemd, toml++ and PCRE2 for the build; tmux, git, ps and inotifywait for the tests and the demo.
 packages=(libsystemd-dev libtomlplusplus-dev libpcre2-dev pkg-config)
-[ "${1:-}" = --build ] || packages+=(tmux git procps inotify-tools)
+[ "${1:-}" = --build ] || packages+=(tmux git procps inotify-tools curl)
 [ "${1:-}" != --docs ] || packages+=(binutils curl)
 # systemctl --user asks logind for a place, over D-Bus.
 [[ ${1:-} != --lab && ${1:-} != --package ]] || packages+=(systemd dbus)

@@ -20,6 +20,7 @@ extension Controller {
         default: return refuse(token, "bad_request", "which key? (gasclawd keys list shows the ids)")
         }
         take(changes, now)
+        effects.append(.persist)
         if command == .disable, let key { restart(now, .key) { $0.key == key } }
         effects.append(
             .answer(

@@ -73,6 +73,9 @@ public struct Controller: Sendable {
     var noted: Set<ProcessName> = []
     var unmanaged: [ProcessName: UnmanagedAgent] = [:]
 
+    /// For the simulator alone.
+    var plantedFault: PlantedFault? { didSet { pool.plantedFault = plantedFault } }
+
     var effects: [Effect] = []
 
     /// - Parameters:
@@ -195,7 +198,7 @@ public struct Controller: Sendable {
             return effects
         }
         passTime(now)
-        if wasExhausted && !pool.isExhausted { resumeStalled(now) }
+        if wasExhausted && !pool.isExhausted && plantedFault != .leavesStalled { resumeStalled(now) }
         answerWaiting(now)
         advanceParking(now)
         advanceReloads(now)
@@ -374,6 +377,7 @@ public struct Controller: Sendable {
         for lease in leases.values where lease.pending?.reason == .config && lease.launch == new.launch {
             // It was changed back before the agent's turn came.
             leases[lease.process]?.pending = nil
+            effects.append(.persist)
         }
         // What an adopted lease was started with is not kept; it was an earlier configuration.
         restart(now, .config) { $0.launch != new.launch }

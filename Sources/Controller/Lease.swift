@@ -33,7 +33,7 @@ public struct Lease: Sendable, Equatable {
     public internal(set) var conversation: ConversationID?
     /// Since when its last row is a final error.
     public internal(set) var stalledAt: Timestamp?
-    /// What stopped it, as far as this process has seen.
+    /// What stopped it.
     var stalledBy: Cause?
     public internal(set) var isBusy: Bool?
     public internal(set) var pending: Pending?
@@ -71,6 +71,7 @@ extension Lease {
             "since": .string(since.rfc3339), "nested": .bool(isNested), "may_resume": .bool(mayResume),
             "resumed": .bool(wasResumed),
             "conversation": .optional(conversation?.text), "stalled_at": .optional(stalledAt?.rfc3339),
+            "stalled_by": .optional(stalledBy?.rawValue),
             "pending": .optional(pending?.reason.rawValue),
             "by_verb": .bool(pending?.isByVerb ?? false), "name": .optional(identity.name),
             "settings": .optional(settingsDigest),
@@ -110,6 +111,7 @@ extension Lease {
         wasResumed = json["resumed"]?.bool ?? false
         conversation = json["conversation"]?.string.flatMap(ConversationID.init)
         stalledAt = json["stalled_at"]?.string.flatMap { Timestamp(rfc3339: $0) }
+        stalledBy = json["stalled_by"]?.string.flatMap(Cause.init(rawValue:))
         isBusy = nil
         isNested = json["nested"]?.bool ?? false
         pending = json["pending"]?.string.flatMap(ReloadReason.init(rawValue:)).map {

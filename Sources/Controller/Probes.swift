@@ -96,7 +96,10 @@ extension Controller {
         }
         switch outcome {
         case .usage(let report):
-            if let owner = report.owner { pool.note(owner: owner, of: key) }
+            if let owner = report.owner {
+                pool.note(owner: owner, of: key)
+                effects.append(.persist)
+            }
             let seen = record.memory.cooldown?.cause == .quota ? record.memory.window : nil
             let found = report.exhaustedUntil(seen: seen, at: now)
             let verdict = Verdict(

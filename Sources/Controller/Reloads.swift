@@ -83,7 +83,7 @@ extension Controller {
     }
 
     private func isToGoOn(_ lease: Lease, _ now: Timestamp) -> Bool {
-        guard lease.isStalled, !lease.isGivenUp else { return false }
+        guard lease.isStalled, !lease.isGivenUp, plantedFault != .leavesStalled else { return false }
         if !pool.isReady(lease.key, at: now) { return movesAgents(lease.key) }
         // Its key is ready again, and nobody was restarted when it failed: there were too many rotations.
         return lease.stalledBy.map { $0.effect.restarts != .nobody } ?? false && deferred[lease.process] == nil
@@ -92,6 +92,8 @@ extension Controller {
     /// Whether a key cools for a reason that moves the agents that stopped on it.
     private func movesAgents(_ key: KeyID) -> Bool {
         guard let memory = pool.records[key]?.memory else { return true }
+        // Who takes a key out by hand wants its agents elsewhere.
+        if memory.disabled?.cause == .manual { return true }
         guard let cause = memory.disabled?.cause ?? memory.cooldown?.cause else { return true }
         return cause.effect.restarts != .nobody
     }
@@ -154,6 +156,7 @@ extension Controller {
         guard let place = lease.place else {
             leases[lease.process]?.pending = nil
             leases[lease.process]?.isGivenUp = true
+            effects.append(.persist)
             effects.append(
                 .emit(
                     .reload(
@@ -178,6 +181,7 @@ extension Controller {
     private mutating func beginVerb(_ lease: Lease, _ pending: Lease.Pending, _ now: Timestamp) {
         guard let arguments = RestartVerb.arguments(for: lease.identity) else {
             leases[lease.process]?.pending = nil
+            effects.append(.persist)
             return
         }
         let effective = town.effective(for: lease.identity)

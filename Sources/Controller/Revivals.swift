@@ -132,6 +132,7 @@ extension Controller {
 
     mutating func paneSeen(_ place: PanePlace, _ state: PaneState, _ now: Timestamp) {
         guard let revival = revivals[place], revival.stage == .asked else { return }
+        effects.append(.persist)
         switch state {
         case .gone:
             revivals[place] = nil

@@ -288,6 +288,8 @@ extension Controller {
         let former = pool.active
         let changes = pool.report(
             PoolSighting(verdict: verdict, lease: evidence, isProbe: isProbe, time: now), on: key)
+        // Also where nothing changes it is remembered for a confirmation.
+        effects.append(.persist)
         guard !changes.isEmpty else { return false }
         // Beyond the limit nobody was moved: that must not put off its end.
         if pool.active != former, !wasLimited {
@@ -315,6 +317,7 @@ extension Controller {
     mutating func applyDeferred(_ now: Timestamp) {
         for (process, sighting) in deferred.sorted(by: { $0.key.pid < $1.key.pid }) where sighting.due <= now {
             deferred[process] = nil
+            effects.append(.persist)
             guard let lease = leases[process], lease.isStalled, pool.isReady(lease.key, at: now) else { continue }
             if act(sighting.verdict, on: lease.key, by: lease, evidence: lease.process.text, now) {
                 lastEffect[lease.session] = now

@@ -29,6 +29,16 @@ public struct PoolSighting: Sendable {
     }
 }
 
+/// A fault that the simulator switches on, to show that it finds such ones. Never set in the product.
+package enum PlantedFault: String, Sendable, CaseIterable {
+    /// A key that cools stays the active one.
+    case keepsCoolingKey
+    /// Sessions that stopped are not resumed when a key is ready again.
+    case leavesStalled
+    /// What is seen later shortens a cooldown.
+    case shortensCooldown
+}
+
 /// What became of the pool. Each change is told when it is in force.
 public enum PoolChange: Sendable, Hashable {
     case added(KeyID, account: String, reason: String)
@@ -100,6 +110,7 @@ public struct KeyPool: Sendable {
     private var isOpen = false
     public var cooldown: Duration
     public var strategy: KeyStrategy
+    package var plantedFault: PlantedFault?
 
     public init(cooldown: Duration, strategy: KeyStrategy = .leastRecentlyUsed) {
         self.cooldown = cooldown
@@ -118,7 +129,7 @@ public struct KeyPool: Sendable {
 
     /// When the pool changes by itself: a cooldown or a grace ends.
     public func nextChange(after now: Timestamp) -> Timestamp? {
-        let cooling = records.values.compactMap { $0.memory.cooldown?.until }
+        let cooling = records.values.compactMap { $0.memory.disabled == nil ? $0.memory.cooldown?.until : nil }
         let going = accounts.values.compactMap { $0.goneSince.map { $0 + Self.grace } }
         return (cooling + going).min()
     }
@@ -275,7 +286,7 @@ public struct KeyPool: Sendable {
             guard other.memory.disabled == nil else { continue }
             // A cooldown is never shortened by what is seen later.
             // Nor is it drawn out by the same words said again.
-            if let present = other.memory.cooldown, present.until > sighting.time,
+            if let present = other.memory.cooldown, present.until > sighting.time, plantedFault != .shortensCooldown,
                 present.until >= until
                     || (present.cause == verdict.cause && !isConfirmed && verdict.resetAt == nil)
             {
@@ -353,7 +364,10 @@ public struct KeyPool: Sendable {
             changes += rebuild(at: now, reason: isEmpty ? "its file holds no key" : "its file is gone")
         }
         for record in sorted {
-            guard let cooldown = record.memory.cooldown, cooldown.until <= now else { continue }
+            // One that is disabled too is not back.
+            guard let cooldown = record.memory.cooldown, cooldown.until <= now, record.memory.disabled == nil else {
+                continue
+            }
             records[record.id]?.memory.cooldown = nil
             changes.append(.recovered(record.id, account: record.account, reason: "\(cooldown.cause.rawValue) is over"))
         }
@@ -381,6 +395,7 @@ public struct KeyPool: Sendable {
         for record in sorted where (id == nil || record.id == id) && record.memory.cooldown != nil {
             records[record.id]?.memory.cooldown = nil
             records[record.id]?.memory.evidence = []
+            guard record.memory.disabled == nil else { continue }
             changes.append(.recovered(record.id, account: record.account, reason: "cleared by hand"))
         }
         return changes + settle(at: now, reason: "cleared by hand")
@@ -399,8 +414,16 @@ public struct KeyPool: Sendable {
         guard let record = records[id], record.memory.disabled != nil else { return [] }
         records[id]?.memory.disabled = nil
         records[id]?.memory.evidence = []
-        return [.recovered(id, account: record.account, reason: "enabled by hand")]
-            + settle(at: now, reason: "enabled by hand")
+        let reason = "enabled by hand"
+        let change: PoolChange =
+            if let rest = record.memory.cooldown, rest.until > now {
+                // It still has to rest for what it did before.
+                .cooled(id, account: record.account, cause: rest.cause, until: rest.until, reason: reason)
+            } else {
+                .recovered(id, account: record.account, reason: reason)
+            }
+        if !(record.memory.cooldown.map { $0.until > now } ?? false) { records[id]?.memory.cooldown = nil }
+        return [change] + settle(at: now, reason: reason)
     }
 
     /// The key that the next lease gets.
@@ -441,7 +464,7 @@ public struct KeyPool: Sendable {
     private mutating func settle(at now: Timestamp, reason: String) -> [PoolChange] {
         guard isOpen else { return [] }
         let hadKeys = active != nil || isExhausted
-        if let active, isReady(active, at: now) {
+        if let active, isReady(active, at: now) || (plantedFault == .keepsCoolingKey && holds(active)) {
             isExhausted = false
             return []
         }

@@ -21,10 +21,13 @@ public struct Redactor: Sendable {
     }
 
     /// The text on one line, with `[key]` for keys and `[id]` for account numbers.
-    public func redact(_ text: String) -> String {
+    public func redact(_ text: String) -> String { redact(text, lengthMax: Self.lengthMax) }
+
+    /// - Parameter lengthMax: In bytes; what people typed themselves is told in full.
+    public func redact(_ text: String, lengthMax: Int) -> String {
         var bytes = Array(hidingKeys(in: Self.withoutTricks(text)).utf8)
-        if bytes.count > Self.lengthMax {
-            bytes.removeLast(bytes.count - (Self.lengthMax - 3))
+        if bytes.count > lengthMax {
+            bytes.removeLast(bytes.count - (lengthMax - 3))
             // Not inside a character: continuation bytes are 10xxxxxx.
             while let last = bytes.last, last & 0xC0 == 0x80 { bytes.removeLast() }
             if let last = bytes.last, last >= 0xC0 { bytes.removeLast() }

@@ -50,7 +50,8 @@ enum CommandLineTool {
             try command.run()
             return 0
         } catch let failure as CommandFailure {
-            for line in failure.lines { Output.error(line) }
+            // A path that was typed may hold a key too.
+            for line in failure.lines { Output.error(Redactor().redact(line, lengthMax: 16 << 10)) }
             return failure.code
         } catch {
             let code = Gasclawd.exitCode(for: error)
@@ -60,7 +61,7 @@ enum CommandLineTool {
             }
             if let code = error as? ExitCode { return code.rawValue }
             // It quotes what was typed, and people paste keys.
-            let message = Redactor().redact(Gasclawd.message(for: error))
+            let message = Redactor().redact(Gasclawd.message(for: error), lengthMax: 16 << 10)
             Output.error("gasclawd: \(message) (gasclawd --help shows what there is)")
             return code == .validationFailure ? 64 : 70
         }
