@@ -75,10 +75,10 @@ enum Schema {
     static let settings: [Setting] = [
         Setting("town", "root", default: "/workspace/gt", .path(lengthMax: pathLengthMax) { $0.town.root = $1 }),
         // Its default is `Configuration.defaultRigs`.
-        Setting("town", "rigs", isSupported: false, .rigs { $0.town.rigs = $1 }),
+        Setting("town", "rigs", .rigs { $0.town.rigs = $1 }),
         Setting(
             "town", "path", default: "~/.local/bin:~/go/bin:/usr/local/go/bin", .paths { $0.town.path = $1 }),
-        Setting("town", "bootstrap", default: "true", isSupported: false, .flag { $0.town.isBootstrapped = $1 }),
+        Setting("town", "bootstrap", default: "true", .flag { $0.town.isBootstrapped = $1 }),
         Setting(
             "accounts", "directory", default: "~/.kimi-accounts",
             .path(lengthMax: pathLengthMax) { $0.accounts = $1 }),
@@ -114,11 +114,11 @@ enum Schema {
             "keys", "probe", default: "off",
             .choice(["off", "usage"], later: []) { $0.keys.isProbed = $1 == "usage" }),
         Setting(
-            "services", "manage", default: "dolt:daemon:mayor", isSupported: false,
+            "services", "manage", default: "dolt:daemon:mayor",
             .words(Configuration.Service.allCases.map(\.rawValue)) {
                 $0.services.managed = $1.compactMap(Configuration.Service.init).sorted()
             }),
-        Setting("services", "dolt_port", default: "3307", isSupported: false, .port { $0.services.doltPort = $1 }),
+        Setting("services", "dolt_port", default: "3307", .port { $0.services.doltPort = $1 }),
         Setting(
             "reload", "agents", default: "rolling",
             .choice(["rolling", "none"], later: []) { $0.reload.isRolling = $1 == "rolling" }),

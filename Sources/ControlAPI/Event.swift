@@ -148,6 +148,20 @@ extension Event {
         return Event("agent.reload.\(what)", fields)
     }
 
+    /// `service.starting`, `.up`, `.exited`, `.backoff`, `.parked` and `.stopped`.
+    ///
+    /// - Parameter status: How it ended; nil where nobody knows.
+    public static func service(
+        _ what: String, name: String, pid: Int32?, status: String?, nextRetryAt: Timestamp?, detail: String
+    ) -> Event {
+        Event(
+            "service.\(what)",
+            [
+                ("name", .string(name)), ("pid", pid.map { JSONValue($0) } ?? .null), ("status", .optional(status)),
+                ("next_retry_at", .optional(nextRetryAt?.rfc3339)), ("detail", .string(detail)),
+            ])
+    }
+
     /// `town.estop` and `town.thaw`.
     ///
     /// - Parameters:

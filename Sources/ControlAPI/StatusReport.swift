@@ -77,6 +77,41 @@ public struct StatusReport: Sendable, Equatable {
         }
     }
 
+    public struct ServiceItem: Sendable, Equatable {
+        public var name: String
+        public var isWanted: Bool
+        /// starting, up, backoff, parked, stopping, down or absent.
+        public var state: String
+        public var pid: Int32?
+        public var restarts: Int
+        public var since: Timestamp
+        public var nextRetryAt: Timestamp?
+        public var detail: String
+
+        public init(
+            name: String, isWanted: Bool, state: String, pid: Int32?, restarts: Int, since: Timestamp,
+            nextRetryAt: Timestamp?, detail: String
+        ) {
+            self.name = name
+            self.isWanted = isWanted
+            self.state = state
+            self.pid = pid
+            self.restarts = restarts
+            self.since = since
+            self.nextRetryAt = nextRetryAt
+            self.detail = detail
+        }
+
+        public var json: JSONValue {
+            [
+                "name": .string(name), "wanted": isWanted ? "up" : "down", "state": .string(state),
+                "pid": pid.map { JSONValue($0) } ?? .null, "restarts": JSONValue(restarts),
+                "since": .string(since.rfc3339), "next_retry_at": .optional(nextRetryAt?.rfc3339),
+                "detail": .string(detail),
+            ]
+        }
+    }
+
     public struct Watch: Sendable, Equatable {
         public var directories = 0
         public var files = 0
@@ -141,6 +176,7 @@ public struct StatusReport: Sendable, Equatable {
     public var keys: [KeyItem]
     public var rejected: [Rejected]
     public var agents: [AgentItem]
+    public var services: [ServiceItem]
     public var watch: Watch
     public var config: Config
 
@@ -149,8 +185,9 @@ public struct StatusReport: Sendable, Equatable {
         generation: Int,
         townRoot: String, isTownInstalled: Bool, isStopped: Bool, activeKey: String?,
         strategy: String = "lru", keys: [KeyItem],
-        rejected: [Rejected], agents: [AgentItem], watch: Watch, config: Config
+        rejected: [Rejected], agents: [AgentItem], services: [ServiceItem] = [], watch: Watch, config: Config
     ) {
+        self.services = services
         self.version = version
         self.bootID = bootID
         self.state = state
@@ -176,7 +213,16 @@ public struct StatusReport: Sendable, Equatable {
             || (state == .degraded && keys.contains { $0.state == "ready" || $0.state == "active" })
     }
 
-    /// The one line for systemd and people: `3 keys: 2 ready, 1 cooling until 14:05 · 6 agents · generation 12`.
+    /// `dolt, daemon up, mayor starting`; nil without services.
+    private var servicesLine: String? {
+        guard !services.isEmpty else { return nil }
+        let up = services.filter { $0.state == "up" }.map(\.name)
+        let others = services.filter { $0.state != "up" }.map { "\($0.name) \($0.state)" }
+        return ((up.isEmpty ? [] : ["\(up.joined(separator: ", ")) up"]) + others).joined(separator: ", ")
+    }
+
+    /// The one line for systemd and people:
+    /// `3 keys: 2 ready, 1 cooling until 14:05 · dolt, daemon, mayor up · 6 agents · generation 12`.
     public var line: String {
         let ready = keys.count { $0.state == "ready" || $0.state == "active" }
         let cooling = keys.filter { $0.state == "cooling" }
@@ -187,7 +233,7 @@ public struct StatusReport: Sendable, Equatable {
         }
         if disabled > 0 { parts.append("\(disabled) disabled") }
         let running = agents.count(where: \.isRunning)
-        return parts.joined(separator: ", ")
+        return parts.joined(separator: ", ") + (servicesLine.map { " · \($0)" } ?? "")
             + " · \(running) \(running == 1 ? "agent" : "agents") · generation \(generation)"
     }
 
@@ -211,7 +257,7 @@ public struct StatusReport: Sendable, Equatable {
                 "items": .array(keys.map(Self.json)),
                 "rejected": .array(rejected.map { ["path": .string($0.path), "error": .string($0.error)] }),
             ],
-            "services": [],
+            "services": .array(services.map(\.json)),
             "agents": .array(agents.map(Self.json)),
             "watch": [
                 "directories": JSONValue(watch.directories), "files": JSONValue(watch.files),

@@ -24,6 +24,10 @@ public struct ControlCall: Sendable {
         case key(command: String, key: String?)
         /// - Parameter sessions: nil: all.
         case agentsReload(sessions: [String]?)
+        /// - Parameter command: `start`, `stop` or `restart`.
+        case service(name: String, command: String)
+        /// End the town, then the daemon.
+        case stop
     }
 
     public let request: Request

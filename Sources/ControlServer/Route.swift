@@ -60,6 +60,9 @@ enum Route {
         case "/v1/keys/rotate":
             try require("POST", method)
             return (.rotate, false)
+        case "/v1/stop":
+            try require("POST", method)
+            return (.stop, false)
         case "/v1/agents/reload":
             try require("POST", method)
             return (.agentsReload(sessions: try sessions(body)), false)
@@ -80,7 +83,7 @@ enum Route {
         }
         if parts.count == 4, parts[0] == "v1", parts[1] == "services", ["start", "stop", "restart"].contains(parts[3]) {
             try require("POST", method)
-            throw ControlError(code: "not_found", message: "there is no such service")
+            return .service(name: parts[2], command: parts[3])
         }
         throw ControlError(code: "not_found", message: "there is nothing under this path")
     }

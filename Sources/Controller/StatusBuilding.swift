@@ -18,6 +18,9 @@ public struct Surroundings: Sendable {
     public var bootstrapProblem: String?
     /// Why Claude Code's own files cannot be prepared.
     public var clientProblem: String?
+    public var services: [StatusReport.ServiceItem] = []
+    /// The first service that is wanted and in trouble.
+    public var serviceProblem: String?
     /// Why a path is lost, where one is.
     public var watchProblem: String?
     /// Why a rule for logs is not applied, where one is not.
@@ -45,7 +48,7 @@ extension Controller {
             isTownInstalled: surroundings.isTownInstalled, isStopped: isStopped,
             activeKey: pool.active?.text, strategy: pool.strategy.rawValue, keys: items,
             rejected: rejected.sorted { $0.key < $1.key }.map(\.value), agents: agents + unmanagedItems,
-            watch: surroundings.watch,
+            services: surroundings.services, watch: surroundings.watch,
             config: config)
         report.agents += absentAgents(now)
         report.holds = holds.map(\.text).sorted()
@@ -126,6 +129,7 @@ extension Controller {
             return "no ready key: all are disabled"
         }
         if isRotationLimited(now) { return "\(Self.rotationsMax) rotations within 10 minutes: keys cool, agents stay" }
+        if let problem = surroundings.serviceProblem { return problem }
         if let problem = surroundings.bootstrapProblem ?? surroundings.clientProblem { return problem }
         if let polled = surroundings.watch.polled.first { return "polled instead of watched: \(polled)" }
         if let problem = surroundings.watchProblem ?? surroundings.ruleProblem { return problem }

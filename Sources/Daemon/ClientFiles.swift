@@ -45,6 +45,24 @@ final class ClientFiles {
         apply()
     }
 
+    /// Whether there is nothing to write for these keys.
+    func isComplete(for approvals: [String]) -> Bool {
+        do {
+            let complete: [Bool] = [
+                try ClaudeFiles.state(Self.read(state), approvals: approvals, trusted: []) == nil,
+                try ClaudeFiles.settings(Self.read(settings), bypassesPermissions: bypassesPermissions) == nil,
+                Syscalls.exists(directory.appending(".credentials.json")),
+            ]
+            return complete.allSatisfy(\.self)
+        } catch {
+            return false
+        }
+    }
+
+    private static func read(_ path: FilePath) throws -> [UInt8]? {
+        Syscalls.exists(path) ? try RegularFile.read(path, limit: stateMax).bytes : nil
+    }
+
     /// Looks again at each change of the files: the client may have written over an approval.
     func check() { apply() }
 

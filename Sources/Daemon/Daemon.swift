@@ -61,9 +61,16 @@ public final class Daemon {
     var logs: Logs?
     var client: ClientFiles?
     var reloader: Reloader?
-    var registration: Registration?
     var alerting: Alerting?
     var incidents: IncidentFiling?
+    var services: Services?
+    var bootstrap: Bootstrap?
+    /// Something has changed while it ran: it runs once more.
+    var isBootstrapDue = false
+    /// The first proof that the way from kernel to loop works came back.
+    var isProbed = false
+    /// Who has asked for the end of the town.
+    var stopCall: ControlCall?
 
     private var processes: [ProcessName: ProcessHandle] = [:]
     var calls: [UInt64: ControlCall] = [:]
@@ -92,6 +99,7 @@ public final class Daemon {
     private var isEmptying = false
     /// Alerts on their way are waited for.
     private var isSayingGoodbye = false
+    private var endsTown = false
 
     /// Once a minute what no event tells of is looked for (contract H). The only timer that looks at watched files.
     private static let auditInterval = Duration.seconds(60)
@@ -155,7 +163,7 @@ public final class Daemon {
         }
     }
 
-    private static func installedLinks(home: String?, log: Logger) -> Links.Installed? {
+    static func installedLinks(home: String?, log: Logger) -> Links.Installed? {
         do throws(SystemError) {
             return try Links.installed(executable: CurrentProcess.executable(), home: home)
         } catch {
@@ -175,8 +183,13 @@ public final class Daemon {
     public func run() throws(DaemonFailure) -> Int32 {
         do throws(SystemError) {
             // Before the first thread is started, so that all inherit the mask.
-            signals = try SignalReceiver([SIGTERM, SIGINT, SIGHUP], on: loop) { [unowned self] signal in
-                if signal == SIGHUP { reload() } else { stop("signal \(signal)") }
+            signals = try SignalReceiver([SIGTERM, SIGINT, SIGHUP, SIGCHLD], on: loop) { [unowned self] signal in
+                switch signal {
+                case SIGHUP: reload()
+                // At the end of the turn: whoever holds the process by pidfd reads its status before.
+                case SIGCHLD: loop.atEndOfTurn { Orphans.reap() }
+                default: stop("signal \(signal)")
+                }
             }
             alarm = try WallAlarm(on: loop) { [unowned self] in handle(.woke) }
             mailbox = try Mailbox(on: loop) { [unowned self] event in take(event) }
@@ -194,7 +207,8 @@ public final class Daemon {
         followLogs()
         followed?.readAll()
         try startServer()
-        startRegistration()
+        startServices()
+        lookForTools()
         startLiveness()
         loop.schedule(after: Self.auditInterval) { [unowned self] in audit() }
         do throws(SystemError) { try loop.run() } catch {
@@ -235,7 +249,9 @@ public final class Daemon {
                 result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
         case .answer(let token, let result): answer(token, result)
         case .watch(let process): watch(process)
-        case .leasesChanged: followTranscripts(isAdopted: surroundings.isStarting)
+        case .leasesChanged:
+            followTranscripts(isAdopted: !isProbed)
+            services?.noteMayor()
         case .trust(let directory): client?.trust(directory)
         case .keysChanged:
             client?.approve(controller.pool.sorted.map { $0.key.revealApproval() })
@@ -309,6 +325,7 @@ public final class Daemon {
             alarm?.set(controller.nextWake(after: Timestamp.now))
             if followed?.hasNews == true { planOffsets() }
             answerReloadWaiters()
+            becomeReady()
             publishState()
             finishIfStopping()
         }
@@ -316,11 +333,15 @@ public final class Daemon {
 
     // MARK: - The end
 
-    /// - Parameter code: The exit code.
-    func stop(_ why: String, code: Int32 = 0) {
+    /// - Parameters:
+    ///   - code: The exit code.
+    ///   - endsTown: Services and agents end too, whoever started us.
+    func stop(_ why: String, code: Int32 = 0, endsTown: Bool = false) {
         guard !isStopping else { return }
         isStopping = true
         exitCode = code
+        self.endsTown = endsTown
+        bootstrap?.interrupt("gasclawd is stopping")
         surroundings.isStopping = true
         handle(.stopping)
         emit(.daemonStopping(detail: why))
@@ -339,14 +360,26 @@ public final class Daemon {
     private func end() {
         guard !isEmptying else { return }
         isEmptying = true
-        guard exitCode == 0, let group = ControlGroup.ofOurService else { return finish() }
+        guard exitCode == 0 else { return finish() }
+        let group = ControlGroup.ofOurService
+        // The first process of a container: when we end the kernel kills all others, so they end in order before.
+        if endsTown || CurrentProcess.pid == 1 { return endTown(group) }
+        guard let group else { return finish() }
         Emptying.isRestart(of: group, environment: toolbox.environment, on: loop) { [unowned self] isRestart in
             if isRestart {
                 log.notice("this is a restart: agents live on")
                 finish()
             } else {
-                Emptying.run(group, on: loop, log: log) { [unowned self] in finish() }
+                endTown(group)
             }
+        }
+    }
+
+    private func endTown(_ group: ControlGroup?) {
+        endTown(group: group) { [unowned self] problems in
+            stopCall?.reply(
+                .value(["ok": .bool(problems.isEmpty), "problems": .array(problems.map(JSONValue.string))]))
+            finish()
         }
     }
 
@@ -357,6 +390,7 @@ public final class Daemon {
     }
 
     private func close() {
+        services?.release()
         persist()
         saveOffsets()
         accounts?.close()
@@ -382,6 +416,9 @@ public final class Daemon {
     private func audit() {
         accounts?.audit()
         watcher?.audit()
+        services?.watcher?.audit()
+        services?.refreshObstacles()
+        Orphans.reap()
         touchProbe()
         planTurnEnd()
         loop.schedule(after: Self.auditInterval) { [unowned self] in audit() }

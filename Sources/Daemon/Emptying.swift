@@ -4,9 +4,8 @@ import LinuxSys
 import Logging
 import SystemPackage
 
-/// Ends all that runs in our service's control group, in the order in which nothing is revived: the gt daemon, then
-/// agents and what else there is, then tmux, then dolt. systemd ends the main process alone (KillMode=process), so that
-/// agents outlive a crash; when we are told to stop, this is ours to do.
+/// Ends all that is still in our service's control group after ``TownStop``, in the same order. systemd ends the main
+/// process alone (KillMode=process), so that agents outlive a crash; when we are told to stop, this is ours to do.
 final class Emptying {
     private static let grace = Duration.seconds(5)
     /// A hook may bring an agent back between two looks; after so many there is somebody else who does.

@@ -12,6 +12,8 @@ extension Event {
         case "daemon.degraded", "agent.stalled", "agent.unmanaged", "watch.overflow", "watch.degraded", "keys.rejected",
             "config.rejected", "key.cooled":
             .warning
+        case "service.exited", "service.backoff": .warning
+        case "service.parked": .error
         case "keys.exhausted", "key.disabled", "agent.reload.failed", "agent.unsafe_settings": .error
         case "bootstrap.step": self["result"]?.string == "failed" ? .error : .notice
         case "agent.leased", "agent.exited", "key.added", "key.removed": .info

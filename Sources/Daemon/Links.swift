@@ -51,7 +51,13 @@ enum Links {
             try Syscalls.link(temporary, to: executable)
             try Syscalls.rename(temporary, to: link)
         }
-        try AtomicFile.replace(file, with: launcher.encoded() + [10], durable: false)
+        let bytes = launcher.encoded() + [10]
+        do throws(FileReadError) {
+            if try RegularFile.read(file, limit: 1 << 16).bytes == bytes { return }
+        } catch {
+            // Absent or not to be read: it is written.
+        }
+        try AtomicFile.replace(file, with: bytes, durable: false)
     }
 
     /// The absolute path of a program.

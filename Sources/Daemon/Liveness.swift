@@ -74,30 +74,15 @@ extension Daemon {
         guard probe.cameBack() else { return }
         surroundings.watchProblem = nil
         report(notifier.send([.watchdog]), of: "WATCHDOG")
-        guard surroundings.isStarting else { return }
-        surroundings.isStarting = false
+        guard !isProbed else { return }
+        isProbed = true
         findUnmanaged()
-        let status = status
-        lastDetail = status.detail
-        report(notifier.send([.ready, .status(status.detail)]), of: "READY")
+        planTurnEnd()
     }
 
-    // MARK: - Registration with gt
+    // MARK: - Tools
 
-    func startRegistration() {
-        let agent = configuration.agent
-        let launcher = store.bin.appending("claude").string
-        registration = Registration(
-            loop: loop, root: configuration.town.root, name: agent.name,
-            command: agent.command == "claude" ? launcher : agent.command, gt: toolbox.gt,
-            environment: toolbox.environment
-        ) { [unowned self] outcome in
-            if outcome.result == "done" { readTown([.settings], .registration) }
-            surroundings.bootstrapProblem =
-                outcome.result == "failed" ? "agents are not registered: \(outcome.detail)" : nil
-            emit(.bootstrapStep("register", result: outcome.result, took: outcome.took, detail: outcome.detail))
-        }
-        registration?.run()
+    func lookForTools() {
         if toolbox.tmux == nil { log.warning("tmux is not found: agents cannot be started anew (town.path, PATH)") }
         if toolbox.claude == nil {
             log.warning("claude is not found: agents cannot start (install Claude Code, or set agent.program)")

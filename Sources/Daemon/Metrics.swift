@@ -67,8 +67,12 @@ struct Metrics {
             report.keys.map { key in
                 ("id=\"\(key.id)\"", key.until.map { max(0, ($0 - now).inSeconds) } ?? 0)
             })
-        page.add("gasclawd_service_up", .gauge, "Whether a service is up.", [])
-        page.add("gasclawd_service_restarts_total", .counter, "Restarts of services.", [])
+        page.add(
+            "gasclawd_service_up", .gauge, "Whether a service is up.",
+            report.services.map { ("name=\"\($0.name)\"", $0.state == "up" ? 1 : 0) })
+        page.add(
+            "gasclawd_service_restarts_total", .counter, "Restarts of services.",
+            report.services.map { ("name=\"\($0.name)\"", Double($0.restarts)) })
         page.add("gasclawd_watch_directories", .gauge, "Directories under watch.", Double(report.watch.directories))
         page.add(
             "gasclawd_watch_overflows_total", .counter, "Overflows of the kernel's queues.",

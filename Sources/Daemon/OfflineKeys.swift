@@ -26,8 +26,13 @@ public enum OfflineKeys {
         controller(configuration, at: .now).redactor
     }
 
-    private static func controller(_ configuration: Configuration, at now: Timestamp) -> Controller {
-        let store = StateStore(directory: configuration.paths.state)
+    /// What decides, with the accounts and the state that the files hold.
+    ///
+    /// - Parameter program: The real client.
+    static func controller(
+        _ configuration: Configuration, store given: StateStore? = nil, program: String? = nil, at now: Timestamp
+    ) -> Controller {
+        let store = given ?? StateStore(directory: configuration.paths.state)
         // A broken state file is the daemon's to set aside.
         var state: JSONValue?
         do {
@@ -36,7 +41,7 @@ public enum OfflineKeys {
             state = nil
         }
         var controller = Controller(
-            settings: Settings(configuration, store: store, program: nil), configPath: nil, state: state, at: now)
+            settings: Settings(configuration, store: store, program: program), configPath: nil, state: state, at: now)
         for lease in state.map(Controller.leases) ?? [] where Daemon.isAlive(lease.process) { controller.adopt(lease) }
         let paths = AccountFolder.files(in: configuration.accounts)
         for path in paths {

@@ -19,14 +19,18 @@ public struct DaemonOptions: Sendable {
     public let setLogLevel: @Sendable (Configuration.LogLevel) -> Void
     /// How many log records were dropped.
     public let droppedRecords: @Sendable () -> Int
+    /// Takes a line that a child printed, redacted, under the identifier of contract H.
+    public let writeChildLine: @Sendable (_ identifier: String, _ line: String) -> Void
 
     public init(
         version: String, configuration: Configuration, configPath: FilePath?, environment: ConfigurationEnvironment,
         givenKeys: GivenKeys = .none,
         setLogLevel: @escaping @Sendable (Configuration.LogLevel) -> Void,
-        droppedRecords: @escaping @Sendable () -> Int
+        droppedRecords: @escaping @Sendable () -> Int,
+        writeChildLine: @escaping @Sendable (_ identifier: String, _ line: String) -> Void
     ) {
         self.givenKeys = givenKeys
+        self.writeChildLine = writeChildLine
         self.droppedRecords = droppedRecords
         self.setLogLevel = setLogLevel
         self.version = version

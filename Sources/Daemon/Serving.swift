@@ -144,6 +144,13 @@ extension Daemon {
                     HookSighting(
                         conversation: report.conversation.flatMap(ConversationID.init), directory: report.directory,
                         text: report.text, status: report.status, errorType: report.error, ancestors: ancestors)))
+        case .service(let name, let command): serveService(name, command, call)
+        case .stop:
+            guard !isStopping else {
+                return call.reply(.failure(ControlError(code: "stopping", message: "gasclawd is stopping already")))
+            }
+            stopCall = call
+            stop("gasclawd stop", endsTown: true)
         }
     }
 

@@ -160,7 +160,9 @@ extension Daemon {
     /// The status now.
     var status: StatusReport {
         var surroundings = surroundings
-        surroundings.isTownInstalled = registration?.isInstalled ?? false
+        surroundings.isTownInstalled = services?.place.isInstalled ?? false
+        surroundings.services = services?.items ?? []
+        surroundings.serviceProblem = services?.problem
         surroundings.watch = watchFigures
         return controller.report(surroundings, at: Timestamp.now)
     }
@@ -168,7 +170,9 @@ extension Daemon {
     /// The status with the plan of what is watched, which may be long.
     var fullStatus: StatusReport {
         var report = status
-        let plan = [accounts?.plan, watcher?.plan].compactMap { $0 }.reduce(WatchPlan()) { $0.joined(with: $1) }
+        let plan = [accounts?.plan, watcher?.plan, services?.watcher?.plan].compactMap { $0 }.reduce(WatchPlan()) {
+            $0.joined(with: $1)
+        }
         report.watch.plan = plan.entries.map { entry in
             StatusReport.PlanItem(
                 path: entry.path.safe, mode: entry.mode.rawValue, why: entry.why, since: entry.since,
@@ -177,16 +181,21 @@ extension Daemon {
         return report
     }
 
+    private var polled: [PolledPath] {
+        (accounts?.polled ?? []) + (watcher?.polled ?? []) + (services?.watcher?.polled ?? [])
+    }
+
     private var watchFigures: StatusReport.Watch {
         var figures = StatusReport.Watch()
-        for statistics in [accounts?.statistics, watcher?.statistics].compactMap({ $0 }) {
+        for statistics in [accounts?.statistics, watcher?.statistics, services?.watcher?.statistics].compactMap({ $0 })
+        {
             figures.directories += statistics.directories
             figures.files += statistics.files
             figures.events += statistics.events
             figures.overflows += statistics.overflows
             figures.rescans += statistics.rescans
         }
-        figures.polled = ((accounts?.polled ?? []) + (watcher?.polled ?? [])).map { "\($0.path.safe): \($0.reason)" }
+        figures.polled = polled.map { "\($0.path.safe): \($0.reason)" }
         figures.probe = probe.latency
         return figures
     }
@@ -195,7 +204,8 @@ extension Daemon {
     func publishState() {
         noteWatches()
         let report = status
-        guard report.state != .starting, !isStopping else { return }
+        guard !isStopping else { return }
+        guard report.state != .starting else { return publishStart(report) }
         // What degrades it may hold a number that changes all the time; its first words say what it is.
         let isNews = report.state != lastState
         if isNews {
@@ -213,7 +223,6 @@ extension Daemon {
     }
 
     private func noteWatches() {
-        let polled = (accounts?.polled ?? []) + (watcher?.polled ?? [])
         for path in polled where !lastPolled.contains(path) {
             emit(.watch("degraded", path: path.path.safe, detail: path.reason))
         }
@@ -224,6 +233,7 @@ extension Daemon {
         for (place, count) in [
             (configuration.accounts, accounts?.statistics.overflows),
             (configuration.town.root, watcher?.statistics.overflows),
+            (configuration.town.root.appending("daemon"), services?.watcher?.statistics.overflows),
         ] {
             guard let count, count != lastOverflows[place] ?? 0 else { continue }
             lastOverflows[place] = count

@@ -29,6 +29,12 @@ struct StateStore {
     var alerts: FilePath { directory.appending("alerts.json") }
     /// Incidents and their beads.
     var incidents: FilePath { directory.appending("incidents.json") }
+    /// What services there are, how often they failed, and when they are tried again.
+    var services: FilePath { directory.appending("services.json") }
+    /// What the gt daemon says on its standard output and error.
+    var daemonOutput: FilePath { directory.appending("gt-daemon.out") }
+    /// A step of the bootstrap that is not to be taken for done: it was interrupted if the file is there.
+    var unfinished: FilePath { directory.appending("bootstrap.json") }
     var agentSettings: FilePath { directory.appending("settings") }
 
     /// Makes the directory, closed to others.

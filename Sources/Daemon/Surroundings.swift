@@ -52,6 +52,7 @@ package struct Toolbox {
     package let gt: String?
     package let tmux: String?
     package let bd: String?
+    package let dolt: String?
     /// The real client.
     package let claude: String?
     let prober: Prober
@@ -72,6 +73,7 @@ package struct Toolbox {
         environment = variables.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
         gt = Links.find("gt", in: folders)
         tmux = Links.find("tmux", in: folders)
+        dolt = Links.find("dolt", in: folders)
         prober = Prober(program: Links.find("curl", in: folders), version: version, environment: own.variables)
         bd = Links.find("bd", in: folders)
         claude = configuration.agent.program?.string ?? Self.client(in: folders, bin: bin)

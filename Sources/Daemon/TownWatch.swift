@@ -123,7 +123,7 @@ extension Daemon {
         townTimer = loop.schedule(after: configuration.reload.settle) { [unowned self] in
             townTimer = nil
             // What we write ourselves is read when we are done.
-            guard registration?.isRunning != true else { return }
+            guard bootstrap?.isRegistering != true else { return }
             readDueTown(.change)
         }
     }
@@ -266,10 +266,5 @@ extension Daemon {
         } catch {
             completion("\(words): \(error)")
         }
-    }
-
-    /// Starts a service anew that has read a file for the last time.
-    func restartService(_ name: String, reason: String, mayBeItsOwn: Bool) {
-        log.notice("\(name) is to be restarted: \(reason)")
     }
 }

@@ -121,7 +121,7 @@ extension Daemon {
         {
             readSession(path)
         }
-        followTranscripts(isAdopted: surroundings.isStarting)
+        followTranscripts(isAdopted: !isProbed)
     }
 
     /// What `agent.hooks` wants in the client's settings.
@@ -191,7 +191,7 @@ extension Daemon {
         case Spec.town:
             locateTown()
             handle(.townChanged(path: report.path.safe))
-            if report.exists { registration?.run() }
+            if report.exists, bootstrap?.isRunning != true { startBootstrap() }
         case Spec.client[0], Spec.client[1]: client?.check()
         case Spec.socket: if !report.exists { restoreSocket() }
         case let spec where isOfTown(spec): lookAtTown(report)
@@ -206,7 +206,7 @@ extension Daemon {
             let bytes = try RegularFile.read(path, limit: SessionFile.lengthMax).bytes
             guard let file = SessionFile.read(bytes, name: path.lastName) else { return }
             handle(.session(file))
-            if !surroundings.isStarting { findUnmanaged(file) }
+            if isProbed { findUnmanaged(file) }
         } catch {
             // The client removes it when it ends; what it says is a help only.
         }
@@ -293,10 +293,12 @@ extension Daemon {
             notifier.send([.reloading(monotonicMicroseconds: EventLoop.now / 1000)]), of: "RELOADING")
         let before = controller.generation
         loadConfiguration()
-        if surroundings.bootstrapProblem != nil {
+        if surroundings.bootstrapProblem != nil || services?.problem != nil {
             // What was missing may be there by now.
             toolbox = Toolbox(configuration, bin: store.bin, own: options.environment, version: options.version)
-            startRegistration()
+            services?.reconfigure(
+                managed: configuration.managedServices, place: ServicePlace(configuration, toolbox))
+            startBootstrap()
         }
         report(notifier.send([.ready]), of: "READY")
         if controller.generation == before { log.notice("the configuration was read again: nothing has changed") }
@@ -350,6 +352,7 @@ extension Daemon {
         surroundings.isRootWithoutSandbox = isRootWithoutSandbox
         reloader?.tmux = toolbox.tmux
         configureAlerting()
+        services?.reconfigure(managed: new.managedServices, place: ServicePlace(new, toolbox))
         if new.log != old.log { setLogLevel(new.log) }
         if new.accounts != old.accounts {
             // Keys of the old folder go, unless the new one has them: the grace covers the change.
@@ -370,7 +373,7 @@ extension Daemon {
             .configured(
                 Settings(new, store: store, program: toolbox.claude), path: path.shown, isChanged: new != old))
         if new.town != old.town || new.agent.name != old.agent.name || new.agent.command != old.agent.command {
-            startRegistration()
+            startBootstrap()
         }
     }
 }

@@ -87,8 +87,53 @@ public struct TmuxCommands: Sendable {
         call([["set-environment", "-g", "PATH", path]])
     }
 
+    /// Lists the panes of a session; see ``TownPane``.
+    public func panes(of session: String) -> [String] {
+        call([["list-panes", "-s", "-t", "=\(session):", "-F", TownPane.format]])
+    }
+
+    /// Lists all panes of the server; see ``TownPane``.
+    public func allPanes() -> [String] { call([["list-panes", "-a", "-F", TownPane.format]]) }
+
+    /// Runs the stored command of a session's pane again; its hooks stay.
+    public func respawn(session: String) -> [String] { call([["respawn-pane", "-k", "-t", "=\(session):"]]) }
+
+    /// Nobody brings the pane's process back any more.
+    public func removeHooks(pane: String) -> [String] {
+        call([
+            ["set-hook", "-p", "-u", "-t", pane, "pane-died"], ["set-hook", "-w", "-u", "-t", pane, "pane-died"],
+            ["set-hook", "-w", "-t", pane, "pane-died[0]", "set-option -wq @gasclawd-stop 1"],
+        ])
+    }
+
+    public func endSession(_ session: String) -> [String] { call([["kill-session", "-t", "=\(session)"]]) }
+    public func endServer() -> [String] { call([["kill-server"]]) }
+
     /// Prints the PATH that new panes get.
     public func globalPath() -> [String] { call([["show-environment", "-g", "PATH"]]) }
+}
+
+/// A pane, as `TmuxCommands.allPanes` lists it.
+public struct TownPane: Sendable, Hashable {
+    public let session: String
+    /// `%4`
+    public let pane: String
+    public let pid: Int32
+    public let isDead: Bool
+    /// The tmux server's process.
+    public let server: Int32
+
+    static let format = "#{session_name}\t#{pane_id}\t#{pane_pid}\t#{pane_dead}\t#{pid}"
+
+    /// Lines of another form are passed over.
+    public static func parse(_ output: String) -> [TownPane] {
+        output.split(separator: "\n").compactMap { line in
+            let fields = line.split(separator: "\t", omittingEmptySubsequences: false)
+            guard fields.count == 5, let pid = Int32(fields[2]), let server = Int32(fields[4]) else { return nil }
+            return TownPane(
+                session: String(fields[0]), pane: String(fields[1]), pid: pid, isDead: fields[3] == "1", server: server)
+        }
+    }
 }
 
 /// What `TmuxCommands.inspect` printed.

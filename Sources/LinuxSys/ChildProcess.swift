@@ -82,11 +82,13 @@ public final class Command {
     ///   - loop: Where it is waited for.
     ///   - timeout: Then it and its descendants are ended, TERM first, KILL after 5 s.
     ///   - completion: Called once on the loop's thread.
+    /// - Returns: The command, for ``end()``; nobody has to keep it.
+    @discardableResult
     public static func run(
         _ arguments: [String], input: [UInt8]? = nil, environment: [String], directory: FilePath? = nil,
         timeout: Duration, outputMax: Int = 1 << 20, on loop: EventLoop,
         completion: @escaping (CommandResult) -> Void
-    ) throws(SystemError) {
+    ) throws(SystemError) -> Command {
         let command = try Command(
             arguments, input: input, environment: environment, directory: directory, outputMax: outputMax, loop: loop)
         command.completion = completion
@@ -109,8 +111,19 @@ public final class Command {
         command.timer = loop.schedule(after: timeout) {
             command.timer = nil
             command.timedOut = true
-            TreeTermination.end(command.identity, grace: .seconds(5), on: loop) { _ in }
+            command.end()
         }
+        return command
+    }
+
+    public var isRunning: Bool { completion != nil }
+
+    /// Ends it with all its descendants before its time: TERM first, KILL after 5 s. Its completion is called as ever.
+    ///
+    /// - Parameter next: Called when all of them are gone.
+    public func end(then next: @escaping () -> Void = {}) {
+        guard completion != nil else { return next() }
+        TreeTermination.end(identity, grace: .seconds(5), on: loop) { _ in next() }
     }
 
     private init(

@@ -92,6 +92,22 @@ public enum ProcessTable {
         return processes.filter { members.contains($0.identity.pid) && $0.isAlive }
     }
 
+    /// The words that a process was started with; nil if they cannot be read.
+    public static func arguments(of pid: Int32) -> [String]? {
+        read(FilePath("/proc/\(pid)/cmdline"))?.split(separator: 0, omittingEmptySubsequences: false)
+            .map { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// The folder that a process works in; nil if it cannot be read.
+    public static func directory(of pid: Int32) -> FilePath? {
+        do throws(SystemError) { return try Syscalls.linkTarget(FilePath("/proc/\(pid)/cwd")) } catch { return nil }
+    }
+
+    /// The systemd unit or container in whose control group a process is (proc(5), cgroups(7)); nil if nobody knows.
+    public static func controlGroup(of pid: Int32) -> String? {
+        read(FilePath("/proc/\(pid)/cgroup")).map { String(decoding: $0, as: UTF8.self) }
+    }
+
     /// The value of one variable in a process's initial environment; nil if it cannot be read.
     public static func environment(of pid: Int32) -> [[UInt8]]? {
         read(FilePath("/proc/\(pid)/environ"))?.split(separator: 0).map(Array.init)

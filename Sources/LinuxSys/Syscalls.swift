@@ -142,6 +142,14 @@ public enum Syscalls {
         _ = try check("unlink", path) { path.withPlatformString { Glibc.unlink($0) } }
     }
 
+    /// Removes a folder with all that is in it; links are removed, not followed.
+    public static func removeTree(_ path: FilePath) throws(SystemError) {
+        guard try status(of: path, followingLinks: false).kind == .directory else { return try unlink(path) }
+        let folder = try open(path, flags: directory | O_NOFOLLOW)
+        for name in try names(inDirectory: folder.raw) { try removeTree(path.entry(name)) }
+        _ = try check("rmdir", path) { path.withPlatformString { rmdir($0) } }
+    }
+
     /// The corresponding C function is `symlink`.
     public static func link(_ path: FilePath, to target: FilePath) throws(SystemError) {
         _ = try check("symlink", path) {
@@ -206,6 +214,9 @@ public enum Syscalls {
             bytes.overflow ? .max : bytes.partialValue, buffer.f_files == 0 ? nil : Int64(clamping: buffer.f_favail)
         )
     }
+
+    /// Empties an open file. The corresponding C function is `ftruncate`.
+    public static func truncate(_ fd: Int32) throws(SystemError) { _ = try check("ftruncate") { ftruncate(fd, 0) } }
 
     /// The corresponding C function is `fsync`.
     public static func synchronize(_ fd: Int32) throws(SystemError) { _ = try check("fsync") { fsync(fd) } }

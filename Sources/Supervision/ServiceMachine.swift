@@ -224,7 +224,7 @@ struct ServiceMachine: Sendable, Hashable {
             } else {
                 enter(
                     .mending(until: now + policy.mendingTime, isDeath: true), now,
-                    "it ended: \(status); gt may bring it back")
+                    "it ended: \(status); it may be brought back")
             }
         case .stopping: process = nil
         default: return

@@ -139,6 +139,22 @@ public struct Supervisor: Sendable {
             restarts: machine.restarts, since: machine.since, nextRetryAt: machine.retryAt, detail: detail)
     }
 
+    /// Whether a service that is down will be started: it waits for one before it that is not in trouble.
+    public func isOnItsWay(_ name: ServiceName) -> Bool {
+        guard let machine = machines[name], machine.isWanted, machine.state == .down else { return false }
+        switch machine.obstacle {
+        case .absent, .held: return false
+        case .waiting: return true
+        case nil: break
+        }
+        guard isOpen, let other = firstMissing(before: name), let before = machines[other] else { return true }
+        switch before.state {
+        case .starting, .mending, .stopping: return true
+        case .down: return isOnItsWay(other)
+        case .up, .backoff, .parked: return false
+        }
+    }
+
     /// The first service that is wanted and in trouble: parked, absent, or not up for a minute (contract C).
     public func problem(at now: Timestamp) -> String? {
         for name in managed {

@@ -20,9 +20,10 @@ struct Gasclawd: ParsableCommand {
             ~/.config/gasclawd/gasclawd.toml, else defaults. Times are shown in UTC.
             """, version: "gasclawd \(gasclawdVersion)",
         subcommands: [
-            RunCommand.self, StatusCommand.self, EventsCommand.self, KeysCommand.self, AgentsCommand.self,
-            BeadsCommand.self, CheckCommand.self, DoctorCommand.self, HookCommand.self,
-            ReloadCommand.self, VersionCommand.self, CatalogCommand.self, ManualCommand.self,
+            RunCommand.self, StopCommand.self, BootstrapCommand.self, StatusCommand.self, EventsCommand.self,
+            KeysCommand.self, AgentsCommand.self, ServicesCommand.self, BeadsCommand.self, CheckCommand.self,
+            DoctorCommand.self, HookCommand.self, ReloadCommand.self, VersionCommand.self, CatalogCommand.self,
+            ManualCommand.self,
         ])
 }
 

@@ -39,6 +39,7 @@ struct RunCommand: ParsableCommand {
                 : StandardErrorHandler(writer: writer, level: .trace)
             return LevelledHandler(inner: inner, level: level)
         }
+        let children = ChildLines(writer: writer, isJournal: isJournal, level: level)
         defer { writer.flush(within: .seconds(2)) }
         let code: Int32
         do throws(DaemonFailure) {
@@ -46,7 +47,8 @@ struct RunCommand: ParsableCommand {
                 DaemonOptions(
                     version: gasclawdVersion, configuration: configuration, configPath: path,
                     environment: .current, givenKeys: given, setLogLevel: { level.set(Logger.Level($0)) },
-                    droppedRecords: { writer.droppedCount }), log: log)
+                    droppedRecords: { writer.droppedCount },
+                    writeChildLine: { children.write($0, $1) }), log: log)
             code = try daemon.run()
         } catch {
             throw CommandFailure(code: error.code, error.message)
@@ -66,6 +68,24 @@ extension Logger.Level {
         case .error: self = .error
         case .critical: self = .critical
         }
+    }
+}
+
+/// What children print, as records of their own.
+struct ChildLines: Sendable {
+    let writer: RecordWriter
+    let isJournal: Bool
+    let level: SharedLevel
+
+    /// - Parameter identifier: What `journalctl -t` looks for; elsewhere it stands before the line.
+    func write(_ identifier: String, _ line: String) {
+        guard level.value <= .info else { return }
+        let handler: any LogHandler =
+            isJournal
+            ? JournalHandler(writer: writer, label: identifier, identifier: identifier, level: .trace)
+            : StandardErrorHandler(writer: writer, level: .trace)
+        let log = Logger(label: identifier) { _ in handler }
+        log.info("\(isJournal ? line : "\(identifier): \(line)")")
     }
 }
 

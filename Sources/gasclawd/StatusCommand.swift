@@ -68,7 +68,7 @@ enum StatusText {
         let town = status["town"]
         text += "town \(town?["root"]?.string ?? "?")"
         if town?["installed"]?.bool != true {
-            text += " (not installed: gt install PATH --git makes one; town.root says where it is)"
+            text += " (not installed: gasclawd bootstrap makes one; town.root says where it is)"
         }
         if town?["estop"]?.bool == true { text += " (emergency stop)" }
         text += "\n"
@@ -91,6 +91,7 @@ enum StatusText {
                 ).text
         }
         text += refused(status["keys"])
+        if let services = services(status, now: now) { text += "\n" + services }
         if let agents = agents(status, now: now) { text += "\n" + agents }
         for path in status["watch"]?["polled"]?.array ?? [] { text += "polled: \(path.string ?? "")\n" }
         return text
@@ -104,6 +105,24 @@ enum StatusText {
             ["SESSION", "ROLE", "RIG", "RUNNING", "PID", "KEY", "TURN", "UP", "NOTES"],
             rows: agents.map { agentRow($0, now) }
         ).text
+    }
+
+    /// - Returns: nil where none is managed.
+    static func services(_ status: JSONValue, now: Timestamp) -> String? {
+        let services = status["services"]?.array ?? []
+        guard !services.isEmpty else { return nil }
+        let rows = services.map { service in
+            let retry = service["next_retry_at"]?.string.flatMap { Timestamp(rfc3339: $0) }
+            let isWanted = service["wanted"]?.string != "down"
+            return [
+                service["name"]?.string ?? "",
+                (service["state"]?.string ?? "") + (isWanted ? "" : " (stopped by hand)"),
+                service["pid"]?.integer.map { "\($0)" } ?? "-", age(service["since"], now),
+                "\(service["restarts"]?.integer ?? 0)", retry.map { ($0 - now).brief } ?? "-",
+                service["detail"]?.string ?? "",
+            ]
+        }
+        return TextTable(["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", "RETRY IN", ""], rows: rows).text
     }
 
     /// The key files that cannot be used, one a line.

@@ -88,13 +88,7 @@ final class Demo {
     private func setUp() throws(Failure) {
         view.say("A miniature town is built in \(town.directory)")
         try town.make()
-        try gt("install", town.root, "--git", "--dolt-port", String(Dolt.freePort()), in: town.directory)
-        let repository = town.directory + "/repo.git"
-        if Environment.find("git") != nil {
-            _ = try Program.run(["git", "init", "-q", "--bare", repository], environment: environment)
-        }
-        try gt("rig", "add", "project", "file://" + repository)
-        view.say("gasclawd starts")
+        view.say("gasclawd starts, makes the town and starts its services")
         daemonPID = try Program.start(
             [gasclawd, "run", "--config", town.configuration], environment: environment, directory: town.directory,
             output: town.directory + "/gasclawd.out", errors: town.directory + "/gasclawd.log")
@@ -102,16 +96,6 @@ final class Demo {
             let state = try status()?["state"]?.string
             return state == "ready"
         }
-        try waitFor("the agent to be registered", seconds: 30) { () throws(Failure) in
-            // gt writes this file in place (gt-contract.md 3a): it can be torn for a moment.
-            guard let bytes = try Disk.read(town.root + "/settings/config.json") else { return false }
-            do throws(JSONError) {
-                let settings = try JSONValue(parsing: bytes)
-                return settings["agents"]?["kimi-claude"] != nil && settings["default_agent"]?.string == "kimi-claude"
-            } catch { return false }
-        }
-        // gasclawd or the gt daemon may have started the mayor already; then this is exit 1.
-        _ = try command(["gt", "mayor", "start", "--agent", "kimi-claude"], in: town.root)
         for name in ["ada", "grace"] { try gt("crew", "start", "project/\(name)", "--agent", "kimi-claude") }
     }
 
@@ -235,15 +219,14 @@ final class Demo {
     private func tearDown() {
         record.readNew()
         if let eventsPID { _ = Program.end(eventsPID, SIGTERM, within: .seconds(5)) }
-        if let daemonPID, !Program.end(daemonPID, SIGTERM, within: .seconds(90)) {
-            Terminal.complain("townsim demo: gasclawd did not end within 90 s")
+        do throws(Failure) {
+            let stop = try Program.run(
+                [gasclawd, "stop", "--config", town.configuration], environment: environment, timeout: .seconds(100))
+            if !stop.status.isSuccess { Terminal.complain("townsim demo: \(shownText(stop.errors.prefix(500)))") }
+        } catch { Terminal.complain("townsim demo: \(error.message)") }
+        if let daemonPID, Program.isAlive(daemonPID) {
+            Terminal.complain("townsim demo: gasclawd lives on after gasclawd stop")
             _ = Program.end(daemonPID, SIGKILL, within: .seconds(5))
         }
-        do throws(Failure) {
-            guard Disk.exists(town.root + "/mayor/town.json") else { return }
-            try Tmux(GtTown(root: town.root)).killServer()
-            _ = try Program.run(
-                [town.bin + "/gt", "dolt", "stop"], environment: environment, directory: town.root)
-        } catch { Terminal.complain("townsim demo: \(error.message)") }
     }
 }

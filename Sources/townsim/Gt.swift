@@ -109,8 +109,12 @@ struct GtTown {
 
     // MARK: - Numbers and places
 
-    /// GT_DOLT_PORT, else the one that `gt config set dolt.port` put into daemon.json, else 3307 (section 1, config).
+    /// The generated configuration's, else GT_DOLT_PORT, else the one that `gt config set dolt.port` put into
+    /// daemon.json, else 3307 (section 6, "Port"; doltserver.go:279-368, config/env.go:438-481).
     func doltPort() throws(Failure) -> UInt16 {
+        if let text = try Disk.text(path(".dolt-data/config.yaml")), let port = Dolt.port(inConfig: text) {
+            return port
+        }
         if let port = Environment.value("GT_DOLT_PORT").flatMap({ UInt16($0) }) { return port }
         let configured = try Disk.object(path("mayor/daemon.json"))?["env"]?["GT_DOLT_PORT"]?.string
         return configured.flatMap { UInt16($0) } ?? 3307

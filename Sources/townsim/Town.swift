@@ -16,6 +16,8 @@ struct MiniatureTown {
     var configuration: String { directory + "/gasclawd.toml" }
     var runtime: String { directory + "/run" }
     var state: String { directory + "/state" }
+    /// An empty repository for the rig `project`.
+    var repository: String { directory + "/repo.git" }
 
     func accountFile(_ account: String) -> String { "\(accounts)/\(account)/config.toml" }
 
@@ -34,6 +36,7 @@ struct MiniatureTown {
             try Disk.makeDirectories("\(accounts)/\(account)", mode: 0o700)
             try Disk.replace(accountFile(account), Array(Self.account(key: Self.newKey()).utf8))
         }
+        if Environment.find("git") != nil { _ = try Program.run(["git", "init", "-q", "--bare", repository]) }
         try Disk.replace(configuration, Array(daemonConfiguration.utf8), mode: 0o644)
     }
 
@@ -70,6 +73,7 @@ struct MiniatureTown {
         [town]
         root = "\(root)"
         path = ["\(bin)"]
+        rigs = [{ name = "project", url = "\(repository)" }]
 
         [accounts]
         directory = "\(accounts)"
@@ -78,6 +82,9 @@ struct MiniatureTown {
         program = "\(bin)/claude"
         config_dir = "\(configDirectory)"
         sandboxed = "yes"
+
+        [services]
+        dolt_port = \(Dolt.freePort())
 
         [paths]
         state = "\(state)"

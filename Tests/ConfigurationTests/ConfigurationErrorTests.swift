@@ -17,9 +17,11 @@ import Testing
             "1:2: unknown table (not shown: it looks like a key) (known: town, accounts, agent, keys, services, reload, watch, alerts, beads, paths, log)"
         ),
         // Not yet built
-        ("[services]\nmanage = []", "2:1: services.manage is not yet supported"),
+        (
+            "[services]\nmanage = [\"dolts\"]",
+            "2:11: services.manage: \"dolts\" is none of dolt, daemon, mayor (did you mean \"dolt\"?)"
+        ),
         ("[[alerts]]\non = []", "2:6: alerts: must not be empty"),
-        ("[town]\nrigs = [{ name = \"p\", url = \"/p\" }]", "2:1: town.rigs is not yet supported"),
         // Types
         ("town = 3", "1:8: town: must be a table, not an integer"),
         ("[town]\nroot = 3", "2:8: town.root: must be a string, not an integer"),

@@ -33,7 +33,6 @@ import Testing
         ("GASCLAWD_KEYS_COOLDWN", "1m", "no setting has this variable (did you mean \"GASCLAWD_KEYS_COOLDOWN\"?)"),
         ("GASCLAWD_CONFG", "/x", "no setting has this variable (did you mean \"GASCLAWD_CONFIG\"?)"),
         ("GASCLAWD_KEYS_COOLDOWN", "5", "\"5\" is no duration (500ms, 30s, 5m, 6h)"),
-        ("GASCLAWD_SERVICES_DOLT_PORT", "3307", "services.dolt_port is not yet supported"),
         ("GASCLAWD_AGENT_ENV", "A=1", "can be set in the file alone"),
         ("GASCLAWD_TOWN_ROOT", "", "must not be empty"),
         ("GASCLAWD_TOWN_ROOT", "/a\u{FFFD}", "holds bytes that are not UTF-8"),

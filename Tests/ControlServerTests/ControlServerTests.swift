@@ -31,6 +31,11 @@ import Testing
         case .health: nil
         case .sighting(let report): .value(["session": .optional(report.conversation)])
         case .key(let command, let key): .value(["command": .string(command), "key": .optional(key)])
+        case .service(let name, let command):
+            name == "dolt"
+                ? .value(["command": .string(command)])
+                : .failure(ControlError(code: "not_found", message: "there is no such service"))
+        case .stop: .value(["ok": true])
         case .agentsReload(let sessions):
             .value(["sessions": sessions.map { .array($0.map(JSONValue.string)) } ?? .null])
         }
@@ -46,7 +51,11 @@ import Testing
                 ("POST", "/v1/keys/clear", "", 200, nil), ("POST", "/v1/keys/0123456789ab/disable", "", 200, nil),
                 ("GET", "/v1/keys/0123456789ab/disable", "", 405, "method_not_allowed"),
                 ("POST", "/v1/keys/0123456789ab/eat", "", 404, "not_found"),
-                ("POST", "/v1/services/dolt/restart", "", 404, "not_found"),
+                ("POST", "/v1/services/dolt/restart", "", 200, nil),
+                ("POST", "/v1/services/postgres/start", "", 404, "not_found"),
+                ("POST", "/v1/services/dolt/eat", "", 404, "not_found"),
+                ("GET", "/v1/services/dolt/stop", "", 405, "method_not_allowed"),
+                ("POST", "/v1/stop", "", 200, nil), ("GET", "/v1/stop", "", 405, "method_not_allowed"),
                 ("POST", "/v1/sightings", #"{"session_id":"x","error":"rate_limit"}"#, 200, nil),
                 ("POST", "/v1/sightings", #"{"session_id":"x"}"#, 400, "bad_request"),
                 ("POST", "/v1/sightings", #"{"hook_event_name":"Stop","error":"x"}"#, 400, "bad_request"),

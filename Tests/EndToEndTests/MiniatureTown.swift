@@ -115,6 +115,7 @@ final class MiniatureTown {
                 state = "\(state)"
                 runtime = "\(runtime)"
                 \(sections)
+                \(sections.contains("[services]") ? "" : "[services]\nmanage = []")
 
                 """.utf8))
     }
@@ -244,7 +245,13 @@ final class MiniatureTown {
     }
 
     /// Starts `gasclawd run` and waits until it answers and has registered its agents where there is a town.
-    func startDaemon(_ more: [String: String] = [:], isReady: Bool = true) throws {
+    ///
+    /// Where there is no town it makes none, and services are left alone, unless the test says otherwise.
+    func startDaemon(_ given: [String: String] = [:], isReady: Bool = true) throws {
+        var more = given
+        if more["GASCLAWD_TOWN_BOOTSTRAP"] == nil, !Disk.exists(root + "/mayor/town.json") {
+            more["GASCLAWD_TOWN_BOOTSTRAP"] = "false"
+        }
         let changes = more.map { "\($0.key)=\($0.value)" }
         let kept = environment.filter { entry in !more.keys.contains { entry.hasPrefix($0 + "=") } }
         var words = [Self.gasclawd, "run", "--config", configuration]
@@ -268,6 +275,9 @@ final class MiniatureTown {
             } catch { return false }
         }
     }
+
+    /// It has ended by itself.
+    func forgetDaemon() { daemon = nil }
 
     var isDaemonAlive: Bool { daemon.map(Program.isAlive) ?? false }
 

@@ -1,0 +1,151 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Configuration
+import ControlAPI
+import ControlServer
+import Controller
+import GasTown
+import JSON
+import LinuxSys
+import Logging
+import Supervision
+import SystemPackage
+import SystemdKit
+import Timekeeping
+
+extension ServicePlace {
+    init(_ configuration: Configuration, _ toolbox: Toolbox) {
+        self.init(
+            files: TownFiles(configuration.town.root), toolbox: toolbox, agent: configuration.agent.name,
+            doltPort: configuration.services.doltPort)
+    }
+}
+
+extension Configuration {
+    var managedServices: [ServiceName] { services.managed.compactMap { ServiceName(rawValue: $0.rawValue) } }
+}
+
+extension Daemon {
+    /// While it starts or stops, systemd is told this often that it still does (EXTEND_TIMEOUT_USEC).
+    private static let patienceInterval = Duration.seconds(5)
+
+    func startServices() {
+        do throws(SystemError) { try Orphans.adopt() } catch {
+            log.warning("what services leave behind is not taken in", metadata: ["error": "\(error)"])
+        }
+        let services = Services(
+            managed: configuration.managedServices, place: ServicePlace(configuration, toolbox), store: store,
+            loop: loop, log: log, owner: owner)
+        self.services = services
+        askForPatience()
+        startBootstrap()
+        services.open()
+    }
+
+    private var owner: Services.Owner {
+        Services.Owner(
+            emit: { [unowned self] in emit($0) }, onChange: { [unowned self] in planTurnEnd() },
+            takeLine: { [unowned self] identifier, line in
+                let text = controller.redactor.redact(bytes: line)
+                if !text.isEmpty { options.writeChildLine(identifier, text) }
+            },
+            leasedMayor: { [unowned self] in
+                controller.leases.values.first { $0.session == TownCommands.mayorSession && !$0.isNested }.map {
+                    ProcessIdentity(pid: $0.process.pid, startTime: $0.process.startTime)
+                }
+            },
+            isMayorReloading: { [unowned self] in controller.isBeingReloaded(TownCommands.mayorSession) },
+            redact: { [unowned self] in controller.redactor.redact($0) })
+    }
+
+    /// Brings the town into being, as far as it is not; what fails is said, and keys are looked after all the same.
+    func startBootstrap() {
+        guard let services, configuration.town.isBootstrapped, !isStopping else { return }
+        guard bootstrap?.isRunning != true else {
+            isBootstrapDue = true
+            return
+        }
+        isBootstrapDue = false
+        let bootstrap = Bootstrap(
+            services: services, configuration: configuration, mode: .supervised,
+            helpers: Bootstrap.Helpers(
+                accounts: options.givenKeys.toWrite.isEmpty ? { (.skipped, "no variable gives a key") } : nil,
+                claude: { [unowned self] in
+                    surroundings.clientProblem.map { (.failed, $0) }
+                        ?? (.skipped, "\(configuration.agent.configDirectory.shown) is kept in order")
+                }),
+            onStep: { [unowned self] step in
+                // What we wrote ourselves is read when we are done.
+                if step.name == "register", step.result != .skipped { readTown([.settings], .registration) }
+                emit(.bootstrapStep(step.name, result: step.result.rawValue, took: step.took, detail: step.detail))
+            },
+            completion: { [unowned self] failure in
+                surroundings.bootstrapProblem = failure
+                planTurnEnd()
+                if isBootstrapDue { startBootstrap() }
+            })
+        self.bootstrap = bootstrap
+        bootstrap.run()
+    }
+
+    private func askForPatience() {
+        guard surroundings.isStarting || isStopping else { return }
+        report(notifier.send([.extendTimeout(Self.patienceInterval * 4)]), of: "EXTEND_TIMEOUT_USEC")
+        loop.schedule(after: Self.patienceInterval) { [unowned self] in askForPatience() }
+    }
+
+    /// Ready is said when it is true: the way from kernel to loop works, and what is wanted is up or known not to be.
+    func becomeReady() {
+        guard surroundings.isStarting, isProbed, !isStopping, bootstrap?.isRunning != true, services?.isSettled != false
+        else { return }
+        surroundings.isStarting = false
+        let status = status
+        lastDetail = status.detail
+        report(notifier.send([.ready, .status(status.detail)]), of: "READY")
+    }
+
+    /// A status line while it starts: who is waited for.
+    func publishStart(_ report: StatusReport) {
+        let line = "starting: \(report.detail)"
+        guard line != lastDetail else { return }
+        lastDetail = line
+        self.report(notifier.send([.status(line)]), of: "STATUS")
+    }
+
+    func serveService(_ name: String, _ wish: String, _ call: ControlCall) {
+        guard let services, let wish = ServiceWish(rawValue: wish), !isStopping else {
+            return call.reply(.failure(ControlError(code: "stopping", message: "gasclawd is stopping")))
+        }
+        services.request(name, wish) { result in
+            switch result {
+            case .success(let value): call.reply(.value(value))
+            case .failure(let error): call.reply(.failure(error))
+            }
+        }
+    }
+
+    /// What a service writes itself it has written so soon after its start.
+    private static let settlingTime = Duration.seconds(30)
+
+    /// Starts a service anew that has read a file for the last time.
+    func restartService(_ name: String, reason: String, mayBeItsOwn: Bool) {
+        guard let services, let service = ServiceName(rawValue: name), services.supervisor.isUp(service),
+            let item = services.supervisor.item(service), item.isWanted
+        else { return }
+        if mayBeItsOwn, Timestamp.now - item.since < Self.settlingTime { return }
+        log.notice("\(name) is restarted: \(reason)")
+        // Not from inside the decision that asked for it.
+        loop.atEndOfTurn { services.handle(.wanted(service, .restart)) }
+    }
+
+    /// Ends the whole town, then us.
+    func endTown(group: ControlGroup?, completion: @escaping (_ problems: [String]) -> Void) {
+        guard let services else { return completion([]) }
+        askForPatience()
+        services.halt()
+        TownStop(services, group: group, endsOrphans: true, log: log).run { problems in
+            services.forget()
+            completion(problems)
+        }
+    }
+}

@@ -1,0 +1,255 @@
+// Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
+
+import Glibc
+import JSON
+import LinuxSys
+import SystemPackage
+import Testing
+
+@testable import townsim
+
+/// dolt, the gt daemon and the mayor under a real daemon.
+@Suite(.serialized) struct ServiceTests {
+    static let all = "[services]\nmanage = [\"dolt\", \"daemon\", \"mayor\"]"
+
+    @Test func theyComeUpInOrderAndAreShown() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.demand("gt", "dolt", "stop", directory: town.root)
+            try town.startDaemon()
+            let events = try town.events()
+            try events.next("daemon.ready")
+            let names = try events.seen("service.up").compactMap { $0["name"]?.string }
+            #expect(names == ["dolt", "daemon", "mayor"])
+            #expect(try events.seen("service.starting").compactMap { $0["name"]?.string } == names)
+            let status = try #require(try town.status())
+            #expect(status["detail"]?.string?.contains("· dolt, daemon, mayor up ·") == true)
+            for service in status["services"]?.array ?? [] {
+                #expect(service["wanted"]?.string == "up" && service["state"]?.string == "up")
+                #expect(service["restarts"]?.integer == 0 && service["next_retry_at"]?.isNull == true)
+                #expect(Program.isAlive(Int32(service["pid"]?.integer ?? 0)))
+            }
+            #expect(status["services"]?.array?.count == 3)
+            let list = try JSONValue(parsing: town.gasclawd("services", "list", "--json").output)
+            #expect(list.array?.compactMap { $0["name"]?.string } == names)
+            let page = try town.get("/metrics")
+            #expect(page.contains("gasclawd_service_up{name=\"dolt\"} 1"))
+            #expect(page.contains("gasclawd_service_restarts_total{name=\"mayor\"} 0"))
+            // What they print is in the log, under names of their own.
+            #expect(try town.wholeLog().contains("gasclawd-dolt: "))
+        }
+    }
+
+    @Test(arguments: ["dolt", "daemon", "mayor"]) func theEndOfOneIsMendedAndTouchesNoOther(name: String) throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let before = try town.servicePIDs()
+            let events = try town.events()
+            let pid = try #require(before[name])
+            kill(pid, SIGKILL)
+            let exited = try events.next("service.exited") { $0["name"]?.string == name }
+            #expect(exited["pid"]?.integer == Int(pid))
+            try events.next("service.up") {
+                $0["name"]?.string == name && ![Int(pid), nil].contains($0["pid"]?.integer)
+            }
+            for (other, old) in before where other != name { #expect(try town.servicePIDs()[other] == old) }
+            #expect(try town.service(name)?["restarts"]?.integer == 1)
+            try eventually("no zombie to be left") { try town.zombies().isEmpty }
+        }
+    }
+
+    @Test func afterAKillOfGasclawdAllAreTakenUpAndNothingIsStartedTwice() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let before = try town.servicePIDs()
+            #expect(before.count == 3)
+            #expect(try town.endDaemon(SIGKILL) == .signalled(SIGKILL))
+            for (name, pid) in before { #expect(Program.isAlive(pid), "\(name)") }
+            try town.startDaemon()
+            #expect(try town.servicePIDs() == before)
+            let events = try town.events()
+            #expect(try events.seen("service.starting").isEmpty)
+            // Also the end of what is no child of this process is seen.
+            let daemon = try #require(before["daemon"])
+            kill(daemon, SIGKILL)
+            try events.next("service.exited") { $0["pid"]?.integer == Int(daemon) }
+            try events.next("service.up") { $0["name"]?.string == "daemon" && $0["pid"]?.integer != Int(daemon) }
+        }
+    }
+
+    @Test func aSignalLeavesThemAlive() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let before = try town.servicePIDs()
+            #expect(try town.endDaemon() == .exited(0))
+            for (name, pid) in before { #expect(Program.isAlive(pid), "\(name)") }
+            try town.startDaemon()
+            #expect(try town.servicePIDs() == before)
+        }
+    }
+
+    @Test func aPortThatSomebodyElseHasIsNamedAndNotFoughtOver() throws {
+        try withTown(sections: "[services]\nmanage = [\"dolt\"]") { town in
+            try town.install()
+            try town.demand("gt", "dolt", "stop", directory: town.root)
+            let port = try #require(Dolt.port(inConfig: try Disk.text(town.root + "/.dolt-data/config.yaml") ?? ""))
+            let other = try town.start(
+                [town.bin + "/dolt", "sql-server", "--port", "\(port)"], name: "dolt", output: town.directory + "/other"
+            )
+            try eventually("the port to be taken") { Dolt.accepts(port) }
+            try town.startDaemon(isReady: false)
+            try eventually("the holder to be named") {
+                try town.service("dolt")?["detail"]?.string?.contains("port \(port) is held by pid \(other)") == true
+            }
+            #expect(Program.isAlive(other))
+            // It ends, and dolt is tried at once by hand.
+            _ = Program.end(other, SIGKILL, within: .seconds(5))
+            waitpid(other, nil, 0)
+            let restart = try town.gasclawd("services", "restart", "dolt")
+            #expect(restart.status == .exited(0), "\(text(restart.errors))")
+            #expect(try town.service("dolt")?["state"]?.string == "up")
+        }
+    }
+
+    @Test func aDaemonOfSomebodyElseIsLookedAfterAndSaid() throws {
+        try withTown(sections: "[services]\nmanage = [\"daemon\"]") { town in
+            try town.install()
+            try town.demand("gt", "daemon", "start", directory: town.root)
+            let pid = try Disk.object(town.root + "/daemon/state.json")?["pid"]?.integer
+            try town.startDaemon()
+            try eventually("it to be up") { try town.service("daemon")?["state"]?.string == "up" }
+            let service = try town.service("daemon")
+            #expect(service?["pid"]?.integer == pid)
+            #expect(service?["detail"]?.string?.contains("somebody else has started it") == true)
+        }
+    }
+
+    @Test func aDaemonWithoutAHeartbeatIsStartedAnew() throws {
+        try withTown(sections: "[services]\nmanage = [\"daemon\"]") { town in
+            try town.install()
+            var settings = try #require(try Disk.object(town.root + "/mayor/daemon.json"))
+            settings["heartbeat"] = ["enabled": true, "interval": "1s"]
+            try Disk.overwrite(town.root + "/mayor/daemon.json", settings)
+            town.variables["TOWNSIM_HEARTBEAT_MS"] = "1000"
+            try town.startDaemon()
+            let events = try town.events()
+            let up = try events.next("service.up")
+            let pid = Int32(up["pid"]?.integer ?? 0)
+            kill(pid, SIGSTOP)
+            let backoff = try events.next("service.backoff")
+            #expect(backoff["detail"]?.string?.contains("no heartbeat") == true)
+            try events.next("service.up") { $0["pid"]?.integer != Int(pid) }
+            #expect(!Program.isAlive(pid))
+        }
+    }
+
+    @Test func byHandTheyAreStoppedStartedAndRestarted() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let before = try town.servicePIDs()
+            #expect(try town.gasclawd("services", "stop", "daemon").status == .exited(0))
+            #expect(!Program.isAlive(before["daemon"] ?? 0))
+            #expect(try town.service("daemon")?["wanted"]?.string == "down")
+            #expect(try town.service("daemon")?["state"]?.string == "down")
+            // It stays down, also for another gasclawd.
+            try town.endDaemon()
+            try town.startDaemon()
+            #expect(try town.service("daemon")?["state"]?.string == "down")
+            #expect(try town.status()?["state"]?.string == "ready")
+            #expect(try town.gasclawd("services", "start", "daemon").status == .exited(0))
+            #expect(try town.service("daemon")?["state"]?.string == "up")
+            #expect(try town.gasclawd("services", "restart", "dolt").status == .exited(0))
+            let after = try town.servicePIDs()
+            #expect(after["dolt"] != before["dolt"] && after["mayor"] == before["mayor"])
+            let unknown = try town.gasclawd("services", "restart", "postgres")
+            #expect(unknown.status == .exited(1))
+            #expect(text(unknown.errors).contains("there is no service postgres"))
+            #expect(try town.post("/v1/services/postgres/start").hasPrefix("HTTP/1.1 404"))
+        }
+    }
+
+    @Test func aTownThatIsTakenDownIsLeftAlone() throws {
+        try withTown(sections: "[services]\nmanage = [\"dolt\"]") { town in
+            try town.install()
+            try town.startDaemon()
+            try Disk.overwrite(town.root + "/daemon/shutting-down", Array("x".utf8))
+            try eventually("the switch to be seen") {
+                // As gt down ends it.
+                try town.demand("gt", "dolt", "stop", directory: town.root)
+                return try town.service("dolt")?["detail"]?.string?.contains("taken down") == true
+            }
+            #expect(try town.service("dolt")?["pid"]?.isNull == true)
+            Disk.remove(town.root + "/daemon/shutting-down")
+            try eventually("dolt to be up") { try town.service("dolt")?["state"]?.string == "up" }
+        }
+    }
+}
+
+/// The end of a town.
+@Suite(.serialized) struct StopTests {
+    /// A tool that ignores TERM, with a child and a grandchild in a session of its own that do so too.
+    private static let stubborn = "trap '' TERM; (setsid sh -c \"trap '' TERM; sleep 600\" &) ; sleep 600"
+
+    @Test(arguments: [true, false]) func nothingIsLeftBehind(withDaemon: Bool) throws {
+        try withTown(sections: ServiceTests.all) { town in
+            try town.install()
+            try Disk.replace(town.directory + "/home/tool", Array((Self.stubborn + "\n").utf8))
+            try town.startDaemon()
+            _ = try town.startCrew("ada")
+            let socket = try town.tmuxSocket
+            let pid = try town.daemonPID
+            if !withDaemon { try town.endDaemon(SIGKILL) }
+            let stop = try town.gasclawd("stop", "--json")
+            #expect(stop.status == .exited(0), "\(text(stop.errors))")
+            #expect(try JSONValue(parsing: stop.output)["ok"]?.bool == true)
+            if withDaemon { #expect(try waitForEnd(of: pid) == .exited(0)) }
+            town.forgetDaemon()
+            let left = MiniatureTown.processes(of: town.directory).filter(Program.isAlive)
+            #expect(left.isEmpty, "\(left.map { ProcessTable.arguments(of: $0) ?? [] })")
+            #expect(!Disk.exists(socket))
+            // Once more: there is nothing to do.
+            #expect(try town.gasclawd("stop").status == .exited(0))
+            // And a start brings all of it back.
+            try town.startDaemon()
+            let services = try town.status()?["services"]
+            #expect(try town.servicePIDs().count == 3, "\(services?.line ?? "")")
+        }
+    }
+}
+
+extension MiniatureTown {
+    func service(_ name: String) throws -> JSONValue? {
+        try status()?["services"]?.array?.first { $0["name"]?.string == name }
+    }
+
+    /// The processes of what is up.
+    func servicePIDs() throws -> [String: Int32] {
+        var pids: [String: Int32] = [:]
+        for service in try status()?["services"]?.array ?? [] where service["state"]?.string == "up" {
+            if let name = service["name"]?.string, let pid = service["pid"]?.integer { pids[name] = Int32(pid) }
+        }
+        return pids
+    }
+
+    /// The daemon's children that have ended and that nobody has taken.
+    func zombies() throws -> [Int32] {
+        let daemon = try daemonPID
+        return ProcessTable.all().filter { pid in
+            ProcessTable.status(of: pid).map { $0.parent == daemon && !$0.isAlive } ?? false
+        }
+    }
+
+    func wholeLog() throws -> String { try Disk.text(log) ?? "" }
+
+    func get(_ target: String) throws -> String {
+        try demand("curl", "-sS", "--unix-socket", socket, "http://gasclawd\(target)")
+    }
+
+    func post(_ target: String) throws -> String {
+        try demand("curl", "-sSi", "-X", "POST", "--unix-socket", socket, "http://gasclawd\(target)")
+    }
+}
