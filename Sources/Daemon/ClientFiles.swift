@@ -45,11 +45,11 @@ final class ClientFiles {
         apply()
     }
 
-    /// Whether there is nothing to write for these keys.
-    func isComplete(for approvals: [String]) -> Bool {
+    /// Whether there is nothing to write for these keys and folders.
+    func isComplete(for approvals: [String], trusted: [String]) -> Bool {
         do {
             let complete: [Bool] = [
-                try ClaudeFiles.state(Self.read(state), approvals: approvals, trusted: []) == nil,
+                try ClaudeFiles.state(Self.read(state), approvals: approvals, trusted: trusted) == nil,
                 try ClaudeFiles.settings(Self.read(settings), bypassesPermissions: bypassesPermissions) == nil,
                 Syscalls.exists(directory.appending(".credentials.json")),
             ]
