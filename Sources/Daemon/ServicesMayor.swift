@@ -12,6 +12,7 @@ extension Services {
     private static let startTimeout = Duration.seconds(200)
     private static let stopTimeout = Duration.seconds(60)
     private static let tmuxTimeout = Duration.seconds(10)
+    private static let lookInterval = Duration.milliseconds(500)
     private static let meetingTime = Duration.seconds(5)
     /// Somebody else is starting it: so long it is waited for.
     private static let strangersTime = Duration.seconds(60)
@@ -155,16 +156,22 @@ extension Services {
         }
     }
 
-    /// Waits for the lease; at the end the pane is looked at, for an agent that takes none.
+    /// Waits for the lease. An agent that takes none tells nobody that it is there: its pane is looked at meanwhile.
     private func awaitMayor(_ attempt: UInt64, _ limit: Duration, _ reason: String) {
-        guard isCurrent(.mayor, attempt) else { return }
-        deadlines[.mayor] = loop.schedule(after: limit) { [unowned self] in
-            deadlines[.mayor] = nil
-            lookForMayor { [self] look in
-                if case .alive(let process) = look { return answered(.mayor, attempt, process) }
-                failed(.mayor, attempt, reason)
+        let deadline = EventLoop.now + limit.wholeMicroseconds * 1000
+        func wait() {
+            guard isCurrent(.mayor, attempt) else { return }
+            deadlines[.mayor] = loop.schedule(after: Self.lookInterval) { [unowned self] in
+                deadlines[.mayor] = nil
+                lookForMayor { [self] look in
+                    guard isCurrent(.mayor, attempt) else { return }
+                    if case .alive(let process) = look { return answered(.mayor, attempt, process) }
+                    guard EventLoop.now < deadline else { return failed(.mayor, attempt, reason) }
+                    wait()
+                }
             }
         }
+        wait()
     }
 
     func stopMayor(_ process: ProcessIdentity?, completion: @escaping (_ problem: String?) -> Void) {
