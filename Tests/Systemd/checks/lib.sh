@@ -127,6 +127,7 @@ program = "$home/sim/bin/claude"
 state = "/var/lib/gasclawd"
 runtime = "/run/gasclawd"
 ${1:-}
+$(case ${1:-} in *"[services]"*) ;; *) printf '[services]\nmanage = []' ;; esac)
 TOML
     mv $config.new $config
 }
