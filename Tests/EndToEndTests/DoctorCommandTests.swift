@@ -98,7 +98,7 @@ import Testing
     }
 
     @Test func itWorksWithoutADaemonAndNamesWhoHoldsThePort() throws {
-        try withTown { town in
+        try withTown(sections: ServiceTests.all) { town in
             try town.install()
             let port = try GtTown(root: town.root).doltPort()
             try town.demand("gt", "dolt", "stop", directory: town.root)
