@@ -8,7 +8,7 @@ cd /lab || exit 1
 . ./lib.sh
 
 topics=("$@")
-[ ${#topics[@]} -gt 0 ] || topics=(units start agents reload survival journal trouble other)
+[ ${#topics[@]} -gt 0 ] || topics=(units start agents reload survival services journal trouble other)
 
 # The machine as docs/systemd.md has it made, with a miniature town and keys that open nothing.
 prepare() {

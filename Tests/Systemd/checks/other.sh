@@ -12,6 +12,9 @@ prepare_ada() {
         >$ada/.kimi-accounts/1/config.toml
     chown ada:ada $ada/.kimi-accounts/1/config.toml
     chmod 0600 $ada/.kimi-accounts/1/config.toml
+    # She has no town, and no gt.
+    install -d -o ada -g ada $ada/.config $ada/.config/gasclawd
+    printf '[town]\nbootstrap = false\n[services]\nmanage = []\n' >$ada/.config/gasclawd/gasclawd.toml
     # The file in /etc would name the folders of the other service.
     rm -f $config
 }
