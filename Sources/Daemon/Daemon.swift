@@ -82,6 +82,8 @@ public final class Daemon {
     var isLaunchFileDue = false
     var isTurnEndPlanned = false
     var offsetsTimer: EventLoop.Timer?
+    /// Set while the state file cannot be written.
+    var persistTimer: EventLoop.Timer?
     /// What of the town is to be read when it has been quiet for a moment.
     var dueTownFiles: Set<TownFile> = []
     var townTimer: EventLoop.Timer?
@@ -126,13 +128,19 @@ public final class Daemon {
                 throw Self.held(lockPath, configuration.paths.runtime)
             }
             self.lock = lock
-            try store.open()
-            // Two daemons with one state would undo each other's leases.
-            let statePath = configuration.paths.state.appending("state.lock")
-            guard let stateLock = try LockFile(statePath) else {
-                throw Self.held(statePath, configuration.paths.state)
+            do throws(SystemError) {
+                try store.open()
+                // Two daemons with one state would undo each other's leases.
+                let statePath = configuration.paths.state.appending("state.lock")
+                guard let stateLock = try LockFile(statePath) else {
+                    throw Self.held(statePath, configuration.paths.state)
+                }
+                self.stateLock = stateLock
+            } catch {
+                // What is there can be read, and agents need keys also while nothing can be kept.
+                guard Self.isUnwritable(error), Syscalls.isDirectory(configuration.paths.state) else { throw error }
+                log.error("the state directory cannot be written", metadata: ["error": "\(error)"])
             }
-            self.stateLock = stateLock
         } catch {
             if error.call == "lock" {
                 throw DaemonFailure(
@@ -170,6 +178,11 @@ public final class Daemon {
             log.warning("the installed links are not used", metadata: ["error": "\(error)"])
             return nil
         }
+    }
+
+    /// Whether a disk is read-only, full, or somebody else's.
+    private static func isUnwritable(_ error: SystemError) -> Bool {
+        [.readOnlyFileSystem, .noSpace, .permissionDenied, .notPermitted].contains(error.errno)
     }
 
     private static func held(_ lock: FilePath, _ directory: FilePath) -> SystemError {
@@ -244,10 +257,14 @@ public final class Daemon {
             if mustPersist { persist() }
             answer(token, result.map(\.json))
         case .answerRotation(let token, let result):
+            if mustPersist { persist() }
             answer(
                 token,
                 result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
-        case .answer(let token, let result): answer(token, result)
+        case .answer(let token, let result):
+            // Who is told that a key is disabled may rely on it, whatever happens to us next.
+            if mustPersist { persist() }
+            answer(token, result)
         case .watch(let process): watch(process)
         case .leasesChanged:
             followTranscripts(isAdopted: !isProbed)

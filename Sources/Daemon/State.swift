@@ -30,7 +30,12 @@ extension Daemon {
         } catch {
             mustPersist = true
             noteState(problem: "state cannot be written: \(error)")
-            loop.schedule(after: .seconds(1)) { [unowned self] in planTurnEnd() }
+            // One timer, however often it was tried meanwhile.
+            guard persistTimer == nil else { return }
+            persistTimer = loop.schedule(after: .seconds(1)) { [unowned self] in
+                persistTimer = nil
+                planTurnEnd()
+            }
         }
     }
 

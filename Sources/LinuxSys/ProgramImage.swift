@@ -108,8 +108,12 @@ public final class LockFile {
     public init?(_ path: FilePath) throws(SystemError) {
         descriptor = try Syscalls.open(path, flags: O_RDWR | O_CREAT | O_NOFOLLOW, mode: 0o600)
         guard try Syscalls.tryLock(descriptor.raw) else { return nil }
-        _ = try Syscalls.check("ftruncate", path) { ftruncate(descriptor.raw, 0) }
-        try Syscalls.writeAll(descriptor.raw, Array("\(getpid())\n".utf8))
+        do throws(SystemError) {
+            _ = try Syscalls.check("ftruncate", path) { ftruncate(descriptor.raw, 0) }
+            try Syscalls.writeAll(descriptor.raw, Array("\(getpid())\n".utf8))
+        } catch {
+            // A full disk: the lock holds all the same, and who has it is for people alone.
+        }
     }
 
     /// The pid that the holder wrote, nil if it cannot be read.

@@ -40,6 +40,8 @@ final class MiniatureTown {
     private var isNobodys = false
     /// More variables for everything that is started from now on.
     var variables: [String: String] = [:]
+    /// Words before the daemon's command line.
+    var wrapper: [String] = []
 
     var root: String { directory + "/town" }
     var accounts: String { directory + "/accounts" }
@@ -260,7 +262,7 @@ final class MiniatureTown {
             words = ["/usr/bin/env"] + change + [try readableProgram()] + words.dropFirst()
         }
         daemon = try Program.start(
-            words, environment: kept + changes, directory: directory, output: directory + "/gasclawd.out", errors: log)
+            wrapper + words, environment: kept + changes, directory: directory, output: directory + "/gasclawd.out", errors: log)
         guard isReady else { return }
         try eventually("the daemon to answer") {
             guard isDaemonAlive else { throw TownError("gasclawd ended: \(try logTail())") }
