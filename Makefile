@@ -9,11 +9,11 @@ DESTDIR ?=
 export PREFIX DESTDIR
 # The commit goes into the program; + says that files differ from it.
 COMMIT = $(shell git describe --always --abbrev=40 --dirty=+ --exclude='*' 2>/dev/null)
-# Swift's libraries are linked in, so that nothing but Debian's own is needed. The names of folders are left out: the
+# Swift's libraries are linked in, so that nothing but Debian's own is needed, and nothing looks symbols up in us. The names of folders are left out: the
 # same sources give the same program wherever they lie.
 RELEASE_FLAGS = -c release --scratch-path .build-release --static-swift-stdlib --product gasclawd --disable-local-rpath \
 	-Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. \
-	-Xcxx -ffile-prefix-map=$(CURDIR)=. -Xlinker --build-id=sha1
+	-Xcxx -ffile-prefix-map=$(CURDIR)=. -Xlinker --build-id=sha1 -Xlinker --no-export-dynamic
 
 .PHONY: help deps build demo test simulate lab bench release install uninstall deb package-lab container-lab docs format lint clean
 .DEFAULT_GOAL := help
