@@ -34,7 +34,7 @@ struct AgentsCommand: ParsableCommand {
         @Flag(help: "Print JSON.") var json = false
 
         func validate() throws {
-            if all == !sessions.isEmpty { throw ValidationError("agents reload takes sessions, or --all") }
+            if all == !sessions.isEmpty { throw ValidationError("it takes sessions, or --all") }
         }
 
         mutating func run() throws {
@@ -42,7 +42,10 @@ struct AgentsCommand: ParsableCommand {
             let answer = try options.client().ask("POST", "/v1/agents/reload", body: body)
             if json { return Output.write(answer.line + "\n") }
             let names = (answer["agents_to_reload"]?.array ?? []).compactMap(\.string)
-            Output.write(names.isEmpty ? "no agent is to be reloaded\n" : "agents: \(names.joined(separator: " "))\n")
+            Output.write(
+                names.isEmpty
+                    ? "no agent runs that could be started anew\n"
+                    : "to be started anew: \(names.joined(separator: " "))\n")
         }
     }
 }

@@ -62,10 +62,39 @@ enum CommandLineTool {
             }
             if let code = error as? ExitCode { return code.rawValue }
             // It quotes what was typed, and people paste keys.
-            let message = Redactor().redact(Gasclawd.message(for: error), lengthMax: 16 << 10)
-            Output.error("gasclawd: \(message) (gasclawd --help shows what there is)")
+            Output.error(Redactor().redact(usageError(Gasclawd.message(for: error)), lengthMax: 16 << 10))
             return code == .validationFailure ? 64 : 70
         }
+    }
+
+    /// The command that was called, without the program's name: `keys list`; empty where it is none.
+    static var called: String { calledCommand().names.joined(separator: " ") }
+
+    /// Only names of commands are taken, so that nothing else that was typed gets through.
+    private static func calledCommand() -> (names: [String], isGroup: Bool) {
+        var names: [String] = []
+        var command: any ParsableCommand.Type = Gasclawd.self
+        for argument in CommandLine.arguments.dropFirst() {
+            guard let next = command.configuration.subcommands.first(where: { $0._commandName == argument }) else {
+                break
+            }
+            names.append(argument)
+            command = next
+        }
+        return (names, !command.configuration.subcommands.isEmpty)
+    }
+
+    /// What the parser says, in the form of all errors.
+    private static func usageError(_ message: String) -> String {
+        let (names, isGroup) = calledCommand()
+        let unexpected = "Unexpected argument "
+        // The parser begins with a capital letter.
+        let why =
+            isGroup && message.hasPrefix(unexpected)
+            ? "there is no command \(message.dropFirst(unexpected.count))"
+            : message.prefix(1).lowercased() + message.dropFirst()
+        let hint = (["gasclawd"] + names + ["--help shows what there is"]).joined(separator: " ")
+        return "gasclawd: \(names.isEmpty ? "usage" : called): \(why) (\(hint))"
     }
 }
 
@@ -177,13 +206,22 @@ extension ControlClient {
         }
     }
 
+    /// What to do belongs to each error; where the daemon names nothing better, a place to look.
+    static func withHint(_ message: String, _ hint: String) -> String {
+        message.hasSuffix(")") ? message : "\(message) (\(hint))"
+    }
+
     static func failure(_ error: ControlClientError, socket: FilePath) -> CommandFailure {
         switch error {
         case .noDaemon(let cause):
             CommandFailure(
                 code: 69, "no daemon answers on \(socket.shown): \(cause.errno) (start it with gasclawd run)")
-        case .interrupted, .malformed: CommandFailure(code: 69, "\(error) (\(socket.shown))")
-        case .refused(let refusal, _): CommandFailure(code: refusal.code == "busy" ? 75 : 1, refusal.message)
+        case .interrupted, .malformed:
+            CommandFailure(code: 69, "\(error) on \(socket.shown) (is that gasclawd's socket? try again)")
+        case .refused(let refusal, _):
+            CommandFailure(
+                code: refusal.code == "busy" ? 75 : 1,
+                "\(CommandLineTool.called): \(withHint(refusal.message, "gasclawd status shows how things stand"))")
         }
     }
 }

@@ -22,7 +22,8 @@ struct EventsCommand: ParsableCommand {
         if since < 0 { throw ValidationError("--since takes the number of an event") }
         let known = Set(EventCatalog.entries.map(\.type) + ["events.dropped"])
         for type in types where type.allSatisfy({ $0.isASCII }) && !known.contains(type) {
-            throw ValidationError("--type: there is no event \(type) (known: \(known.sorted().joined(separator: " ")))")
+            throw ValidationError(
+                "--type: there is no event \(type); known are \(known.sorted().joined(separator: ", "))")
         }
         for type in types where !type.allSatisfy({ $0.isASCII && ($0.isLetter || ".,_".contains($0)) }) {
             throw ValidationError("--type takes the type of an event, as key.activated")
@@ -42,7 +43,7 @@ struct EventsCommand: ParsableCommand {
         } catch {
             throw ControlClient.failure(error, socket: client.socket)
         }
-        if follow { throw CommandFailure(code: 69, "events: the daemon has ended") }
+        if follow { throw CommandFailure(code: 69, "events: the daemon has ended (start it with gasclawd run)") }
     }
 }
 
@@ -58,7 +59,9 @@ enum EventText {
         var text = String(repeating: " ", count: max(0, 4 - number.count)) + number
         text += "  \(time)  \(event["type"]?.string ?? "?")"
         for member in event.object?.members ?? [] {
-            if ["seq", "boot_id", "time", "type"].contains(member.name) || member.value.isNull { continue }
+            if ["seq", "boot_id", "time", "type"].contains(member.name) { continue }
+            // What is absent, and what there is nothing to say about.
+            if member.value.isNull || member.value.string == "" { continue }
             if let list = member.value.array {
                 // One a line: a refused configuration has as many as it has errors.
                 for item in list { text += "\n\(String(repeating: " ", count: 17))\(item.string ?? item.line)" }

@@ -37,7 +37,7 @@ extension KeysCommand {
             }
             if let baseURL, AccountFile.anthropicBase(baseURL) == nil {
                 throw CommandFailure(
-                    code: 64, "keys add: --base-url is no http(s) URL without a user, query and fragment")
+                    code: 64, "keys add: --base-url is no http(s) URL (give it without a user, query and fragment)")
             }
             let (configuration, _) = try options.configuration()
             let key = try readKey()
@@ -152,7 +152,7 @@ enum StandardInput {
             bytes += buffer[..<count]
             if isTerminal, bytes.contains(10) { return bytes }
         }
-        throw CommandFailure(code: 1, "keys add: more than \(limit) bytes: that is no key")
+        throw CommandFailure(code: 1, "keys add: more than \(limit) bytes: that is no key (nothing was changed)")
     }
 
     private static func write(_ text: String) {

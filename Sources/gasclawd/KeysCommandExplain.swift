@@ -20,7 +20,9 @@ extension KeysCommand {
         @Flag(help: "Print JSON.") var json = false
 
         func validate() throws {
-            if let status, !(100..<600).contains(status) { throw ValidationError("\(status) is no HTTP status") }
+            if let status, !(100..<600).contains(status) {
+                throw ValidationError("--status: \(status) is no HTTP status")
+            }
         }
 
         mutating func run() throws {
@@ -29,17 +31,18 @@ extension KeysCommand {
             if let session, failed == nil {
                 guard let agent = agents.first(where: { $0["session"]?.string == session }) else {
                     throw CommandFailure(
-                        code: 1, "there is no agent \(session) (gasclawd agents list shows them)")
+                        code: 1, "keys explain: there is no agent \(session) (gasclawd agents list shows them)")
                 }
                 failed = agent["key"]?.string
             }
             if let failed, !(keys["items"]?.array ?? []).contains(where: { $0["id"]?.string == failed }) {
-                throw CommandFailure(code: 1, "there is no key \(failed) (gasclawd keys list shows the ids)")
+                throw CommandFailure(
+                    code: 1, "keys explain: there is no key \(failed) (gasclawd keys list shows the ids)")
             }
             let explanation = KeyExplanation.make(
                 text: text, status: status, keys: keys, agents: agents, key: failed, session: session,
                 cooldown: cooldown, at: .now)
-            guard json else { return Output.write(Self.text(explanation, isRunning: isRunning)) }
+            guard json else { return Output.write(text(explanation, isRunning: isRunning)) }
             var object = explanation.object ?? JSONObject()
             object["daemon"] = .bool(isRunning)
             Output.write(JSONValue.object(object).line + "\n")
@@ -61,7 +64,7 @@ extension KeysCommand {
             }
         }
 
-        private static func text(_ explanation: JSONValue, isRunning: Bool) -> String {
+        private func text(_ explanation: JSONValue, isRunning: Bool) -> String {
             func word(_ name: String) -> String? { explanation[name]?.string }
             func list(_ name: String) -> String {
                 (explanation[name]?.array ?? []).compactMap(\.string).joined(separator: ", ")
@@ -72,8 +75,12 @@ extension KeysCommand {
                 lines.append([name, value])
             }
             add("cause", [word("window"), word("cause")].compactMap(\.self).joined(separator: " "))
-            add("rule", word("rule"))
-            add("known from", word("source") ?? "the status or type alone: no wording fits")
+            if word("source") == nil, status == nil {
+                add("rule", "no wording fits, and without --status it is taken for a request that got no answer")
+            } else {
+                add("rule", word("rule"))
+                add("known from", word("source") ?? "the status or type alone: no wording fits")
+            }
             let wait = explanation["cooldown_seconds"]?.integer.map { Duration.seconds($0).brief }
             add("cools", [word("cools"), wait.map { "for \($0)" }].compactMap(\.self).joined(separator: " "))
             add("reset", word("reset_at"))

@@ -35,13 +35,17 @@ struct ReloadCommand: ParsableCommand {
             guard !json else { return }
             let agents = (answer["agents_to_reload"]?.array ?? []).compactMap(\.string)
             Output.write("generation \(answer["generation"]?.integer ?? 0) is in force\n")
-            if !agents.isEmpty { Output.write("agents: \(agents.joined(separator: " "))\n") }
+            if !agents.isEmpty { Output.write("to be started anew: \(agents.joined(separator: " "))\n") }
         case 422:
             let errors = (answer["errors"]?.array ?? []).compactMap(\.string)
             throw CommandFailure(code: 78, lines: json ? [] : errors)
         default:
             throw CommandFailure(
-                code: status == 409 ? 75 : 1, "reload: \(answer["error"]?["message"]?.string ?? "HTTP \(status)")")
+                code: status == 409 ? 75 : 1,
+                "reload: "
+                    + ControlClient.withHint(
+                        answer["error"]?["message"]?.string ?? "HTTP \(status)",
+                        "gasclawd status shows how things stand"))
         }
     }
 }

@@ -26,7 +26,7 @@ struct ServicesCommand: ParsableCommand {
     struct Start: ParsableCommand {
         static let configuration = CommandConfiguration(abstract: "Start a service, and wait until it is up.")
         @OptionGroup var options: CommonOptions
-        @Argument(help: "dolt, daemon or mayor.") var name: String
+        @Argument(help: "dolt, daemon or mayor.", completion: names) var name: String
         @Flag(help: "Print JSON.") var json = false
         mutating func run() throws { try ask("start", name, options, json) }
     }
@@ -35,7 +35,7 @@ struct ServicesCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Stop a service; it stays down until it is started by hand.")
         @OptionGroup var options: CommonOptions
-        @Argument(help: "dolt, daemon or mayor.") var name: String
+        @Argument(help: "dolt, daemon or mayor.", completion: names) var name: String
         @Flag(help: "Print JSON.") var json = false
         mutating func run() throws { try ask("stop", name, options, json) }
     }
@@ -44,10 +44,12 @@ struct ServicesCommand: ParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Stop and start a service; one that is parked is tried at once.")
         @OptionGroup var options: CommonOptions
-        @Argument(help: "dolt, daemon or mayor.") var name: String
+        @Argument(help: "dolt, daemon or mayor.", completion: names) var name: String
         @Flag(help: "Print JSON.") var json = false
         mutating func run() throws { try ask("restart", name, options, json) }
     }
+
+    private static let names = CompletionKind.list(["dolt", "daemon", "mayor"])
 
     /// A mayor takes up to 200 s to stop and as many to start (contract G).
     private static let limit = Duration.seconds(420)
@@ -55,7 +57,7 @@ struct ServicesCommand: ParsableCommand {
     private static func ask(_ command: String, _ name: String, _ options: CommonOptions, _ json: Bool) throws {
         // It becomes a part of the path.
         guard name.allSatisfy({ $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "-" || $0 == "_") }), !name.isEmpty
-        else { throw ValidationError("there is no such service (there are dolt, daemon, mayor)") }
+        else { throw ValidationError("there is no such service: there are dolt, daemon and mayor") }
         let answer = try options.client().ask("POST", "/v1/services/\(name)/\(command)", timeout: limit)
         if json { return Output.write(answer.line + "\n") }
         let service = answer["service"]

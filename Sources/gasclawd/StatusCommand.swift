@@ -32,7 +32,7 @@ struct StatusCommand: ParsableCommand {
         } catch {
             throw ControlClient.failure(error, socket: client.socket)
         }
-        throw failure ?? CommandFailure(code: 69, "status: the daemon has ended")
+        throw failure ?? CommandFailure(code: 69, "status: the daemon has ended (start it with gasclawd run)")
     }
 
     /// One picture in the place of the last one; JSON one a line.
@@ -119,10 +119,10 @@ enum StatusText {
                 (service["state"]?.string ?? "") + (isWanted ? "" : " (stopped by hand)"),
                 service["pid"]?.integer.map { "\($0)" } ?? "-", age(service["since"], now),
                 "\(service["restarts"]?.integer ?? 0)", retry.map { ($0 - now).brief } ?? "-",
-                service["detail"]?.string ?? "",
+                service["detail"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? "-",
             ]
         }
-        return TextTable(["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", "RETRY IN", ""], rows: rows).text
+        return TextTable(["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", "RETRY IN", "DETAIL"], rows: rows).text
     }
 
     /// The key files that cannot be used, one a line.

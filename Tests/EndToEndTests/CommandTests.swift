@@ -39,6 +39,24 @@ import Testing
                 #expect(result.status == .exited(64), "\(arguments): \(result.status)")
                 #expect(result.output.isEmpty)
             }
+            // What, why, and what to do.
+            for (arguments, expected) in [
+                (["statsu"], "usage: there is no command 'statsu' (gasclawd --help"),
+                (["keys", "lst"], "keys: there is no command 'lst' (gasclawd keys --help"),
+                (
+                    ["keys", "explain"],
+                    "keys explain: missing expected argument '<text>' (gasclawd keys explain --help"
+                ),
+                (
+                    ["events", "--since", "x"],
+                    "events: the value 'x' is invalid for '--since <seq>' (gasclawd events --help"
+                ),
+                (["agents", "reload"], "agents reload: it takes sessions, or --all (gasclawd agents reload --help"),
+                (["run", CanaryKey().text], "run: unexpected argument '[key]' (gasclawd run --help"),
+            ] {
+                let result = try Program.run([MiniatureTown.gasclawd] + arguments, environment: town.environment)
+                #expect(text(result.errors) == "gasclawd: \(expected) shows what there is)\n")
+            }
             let missing = try Program.run(
                 [MiniatureTown.gasclawd, "run", "--config", town.directory + "/none.toml"],
                 environment: town.environment)
@@ -106,7 +124,12 @@ import Testing
             try events.next("key.removed")
             let busy = try town.gasclawd("keys", "rotate")
             #expect(busy.status == .exited(75))
-            #expect(text(busy.errors).hasPrefix("gasclawd: "))
+            #expect(
+                text(busy.errors)
+                    == "gasclawd: keys rotate: no other key is ready (gasclawd keys list shows when one is)\n")
+            let unknown = try town.gasclawd("agents", "reload", "nobody")
+            #expect(unknown.status == .exited(1))
+            #expect(text(unknown.errors).hasPrefix("gasclawd: agents reload: there is no agent nobody"))
         }
     }
 
