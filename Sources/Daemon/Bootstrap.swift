@@ -196,7 +196,7 @@ final class Bootstrap {
         if place.isInstalled, interrupted == nil { return done(.skipped, "\(root.shown) is a town") }
         var arguments = TownCommands.install(root.string, doltPort: configuration.services.doltPort)
         if place.isInstalled { arguments.append("--force") }
-        guard mode != .dry else { return done(.would, "gt \(arguments.joined(separator: " "))") }
+        guard mode != .dry else { return done(.would, wouldCall([arguments])) }
         guard let gt = place.toolbox.gt else {
             return done(.failed, "gt is not found (install it, or add its folder to town.path)")
         }
@@ -229,7 +229,7 @@ final class Bootstrap {
     private func addRig(_ rig: Configuration.Rig, _ done: @escaping Done) {
         let arguments = TownCommands.addRig(rig.name, url: rig.url)
         if isListed(rig.name) { return done(.skipped, "\(rig.name) is a rig of the town") }
-        guard mode != .dry else { return done(.would, "gt \(arguments.joined(separator: " "))") }
+        guard mode != .dry else { return done(.would, wouldCall([arguments])) }
         guard let gt = place.toolbox.gt else { return done(.failed, "gt is not found") }
         if rig.url.hasPrefix("/"), !Syscalls.exists(FilePath(rig.url)) {
             return done(
@@ -267,9 +267,7 @@ final class Bootstrap {
         case .failure(let failure): return done(.failed, failure.text)
         }
         guard !calls.isEmpty else { return done(.skipped, "agents are started through \(command)") }
-        guard mode != .dry else {
-            return done(.would, calls.map { "gt \($0.joined(separator: " "))" }.joined(separator: "; "))
-        }
+        guard mode != .dry else { return done(.would, wouldCall(calls)) }
         guard let gt = place.toolbox.gt else {
             return done(.failed, "gt is not found (install it, or add its folder to town.path, then gasclawd reload)")
         }
@@ -288,6 +286,13 @@ final class Bootstrap {
             }
         }
         next(calls[...])
+    }
+
+    /// What a dry run says of calls of gt, also that they would fail.
+    private func wouldCall(_ calls: [[String]]) -> String {
+        let text = calls.map { "gt \($0.joined(separator: " "))" }.joined(separator: "; ")
+        guard place.toolbox.gt == nil else { return text }
+        return "\(text); but gt is not found (install it, or add its folder to town.path)"
     }
 
     private var isRegistered: Bool {

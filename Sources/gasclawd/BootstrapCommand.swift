@@ -16,7 +16,7 @@ struct BootstrapCommand: ParsableCommand {
 
     @OptionGroup var options: CommonOptions
     @Flag(help: "Print what would be done, and do nothing.") var dryRun = false
-    @Flag(help: "Print one line of JSON for each step.") var json = false
+    @Flag(help: "Print JSON, when all is done.") var json = false
 
     mutating func run() throws {
         let given = GivenKeys.take()
@@ -25,12 +25,13 @@ struct BootstrapCommand: ParsableCommand {
         let json = json
         let isLive = Output.isTerminal && !json
         let failure: String?
+        var steps: [JSONValue] = []
         do throws(DaemonFailure) {
             let tool = try TownTool(configuration, environment: .current, given: given, isReadOnly: dryRun, log: log)
             failure = try tool.bootstrap(isDry: dryRun, hasDaemon: hasDaemon()) { name in
                 if isLive { Output.write("\(Self.padded(name)) …") }
             } onStep: { step in
-                if json { return Output.write(step.json.line + "\n") }
+                if json { return steps.append(step.json) }
                 let time = step.took >= .milliseconds(100) ? " (\(step.took.brief))" : ""
                 let line = "\(Self.padded(step.name)) \(step.result.rawValue)\(time): \(step.detail)"
                 Output.write((isLive ? "\r\u{1B}[K" : "") + line + "\n")
@@ -38,7 +39,13 @@ struct BootstrapCommand: ParsableCommand {
         } catch {
             throw CommandFailure(code: error.code, error.message)
         }
-        if let failure { throw CommandFailure(code: 1, "\(failure) (mend it, then run it again)") }
+        if json {
+            let answer: JSONValue = [
+                "ok": .bool(failure == nil), "steps": .array(steps), "error": .optional(failure),
+            ]
+            Output.write(answer.line + "\n")
+        }
+        if let failure { throw CommandFailure(code: 1, "bootstrap: \(failure) (mend it, then run it again)") }
     }
 
     private static func padded(_ name: String) -> String {

@@ -34,7 +34,7 @@ import Testing
     }
 
     private func steps(_ result: CommandResult) throws -> [JSONValue] {
-        try result.output.split(separator: 10).map { try JSONValue(parsing: $0) }
+        try #require(try JSONValue(parsing: result.output)["steps"]?.array)
     }
 
     /// Puts a script in the place of a program of the town.
@@ -114,6 +114,12 @@ import Testing
             #expect(text(result.output).contains("gt rig add repo file://\(town.directory)/repo.git"))
             #expect(Disk.names(town.directory) == before)
             #expect(Disk.names(town.state).isEmpty)
+            let answer = try JSONValue(parsing: try town.gasclawd("bootstrap", "--dry-run", "--json").output)
+            #expect(answer["ok"] == true && answer["error"]?.isNull == true)
+            #expect(answer["steps"]?.array?.last?["result"] == "would")
+            Disk.remove("\(town.bin)/gt")
+            let without = try town.gasclawd("bootstrap", "--dry-run")
+            #expect(text(without.output).contains("but gt is not found (install it"))
         }
     }
 
