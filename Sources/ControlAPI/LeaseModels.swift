@@ -165,10 +165,13 @@ public struct LeaseAnswer: Sendable {
 public struct ControlError: Error, Sendable, Equatable, CustomStringConvertible {
     public let code: String
     public let message: String
+    /// With `method_not_allowed`: the method that the path takes.
+    public let allowed: String?
 
-    public init(code: String, message: String) {
+    public init(code: String, message: String, allowed: String? = nil) {
         self.code = code
         self.message = message
+        self.allowed = allowed
     }
 
     /// The HTTP status that goes with the code (contract B).

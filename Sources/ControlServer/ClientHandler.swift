@@ -227,6 +227,7 @@ final class ClientHandler: ChannelInboundHandler {
         var status = 200
         var content: [UInt8]
         var type = "application/json"
+        var allowed: String?
         switch reply {
         case .value(let value): content = value.encoded()
         case .valueWithStatus(let value, let code):
@@ -235,6 +236,8 @@ final class ClientHandler: ChannelInboundHandler {
         case .failure(let error):
             content = error.json.encoded()
             status = error.status
+            // RFC 9110, section 15.5.6, demands it.
+            allowed = error.allowed
         case .text(let text, let name):
             content = Array(text.utf8)
             type = name
@@ -248,6 +251,7 @@ final class ClientHandler: ChannelInboundHandler {
         var headers = HTTPHeaders([("content-type", type), ("content-length", String(content.count))])
         // Also where it ends behind the answer: whoever does not read it is not waited for.
         awaitRequest()
+        if let allowed { headers.add(name: "allow", value: allowed) }
         if !keepsAlive { headers.add(name: "connection", value: "close") }
         let answer = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)

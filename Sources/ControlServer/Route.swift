@@ -107,7 +107,7 @@ enum Route {
 
     private static func require(_ wanted: String, _ method: String) throws(ControlError) {
         guard method == wanted else {
-            throw ControlError(code: "method_not_allowed", message: "this path takes \(wanted)")
+            throw ControlError(code: "method_not_allowed", message: "this path takes \(wanted)", allowed: wanted)
         }
     }
 

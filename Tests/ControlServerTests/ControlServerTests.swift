@@ -85,6 +85,8 @@ import Testing
             for (method, target, body, status, code) in expected {
                 let answer = try client.ask(method, target, body: body)
                 #expect(answer.status == status, "\(method) \(target)")
+                let allowed = method == "GET" ? "POST" : "GET"
+                #expect(answer.raw.contains("\r\nallow: \(allowed)\r\n") == (status == 405), "\(method) \(target)")
                 #expect(answer.json?["error"]?["code"]?.string == code, "\(method) \(target)")
                 if code != nil { #expect(answer.json?["error"]?["message"]?.string?.isEmpty == false) }
             }

@@ -63,6 +63,8 @@ final class TestClient {
     struct Answer {
         var status = 0
         var body: [UInt8] = []
+        /// Everything as it came.
+        var raw = ""
         var json: JSONValue? {
             do throws(JSONError) { return try JSONValue(parsing: body) } catch { return nil }
         }
@@ -95,7 +97,10 @@ final class TestClient {
                 try reader.take([], piece: { _ in })
                 break
             }
-            while !bytes.isEmpty && !reader.isComplete { try reader.take([bytes.removeFirst()]) { answer.body += $0 } }
+            while !bytes.isEmpty && !reader.isComplete {
+                answer.raw.unicodeScalars.append(Unicode.Scalar(bytes[0]))
+                try reader.take([bytes.removeFirst()]) { answer.body += $0 }
+            }
             rest = bytes
         }
         answer.status = reader.status
