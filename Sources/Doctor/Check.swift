@@ -83,13 +83,14 @@ public struct Diagnosis: Sendable {
             let name = check.id + String(repeating: " ", count: width - check.id.count)
             let verdict = check.verdict.rawValue
             let lead = verdict + String(repeating: " ", count: 7 - verdict.count)
-            lines.append("\(lead)  \(name)  \(check.title): \(check.evidence)")
-            if let fix = check.fix {
-                lines.append(String(repeating: " ", count: 9 + width + 2) + "→ \(fix)")
-            }
+            let margin = String(repeating: " ", count: 9 + width + 2)
+            let evidence = check.evidence.split(separator: "\n").joined(separator: "\n\(margin)")
+            lines.append("\(lead)  \(name)  \(check.title): \(evidence)")
+            if let fix = check.fix { lines.append("\(margin)→ \(fix)") }
         }
         let count = findings == 1 ? "1 finding" : "\(findings) findings"
-        lines.append("\(count) in \(checks.count) checks (docs/troubleshooting.md explains each by its name)")
+        let all = checks.count == 1 ? "1 check" : "\(checks.count) checks"
+        lines.append("\(count) in \(all) (docs/troubleshooting.md explains each by its name)")
         return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -25,7 +25,7 @@ public enum Doctor {
     public static func refused(_ errors: [String]) -> Diagnosis {
         Diagnosis([
             .failed(
-                "config.file", "configuration", errors.joined(separator: "; "),
+                "config.file", "configuration", errors.joined(separator: "\n"),
                 fix: "mend the file (gasclawd check shows the same); nothing else was looked at")
         ])
     }

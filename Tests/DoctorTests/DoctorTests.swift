@@ -323,6 +323,10 @@ import Timekeeping
     @Test func aRefusedConfigurationIsTheOneFinding() {
         let diagnosis = Doctor.refused(["gasclawd.toml:1:2: bad"])
         #expect(diagnosis.findings == 1 && diagnosis.text.contains("gasclawd.toml:1:2: bad"))
+        #expect(diagnosis.text.hasSuffix("1 finding in 1 check (docs/troubleshooting.md explains each by its name)\n"))
+        // One a line.
+        let lines = Doctor.refused(["a.toml:1:2: bad", "a.toml:3:4: worse"]).text.split(separator: "\n")
+        #expect(lines[0].hasSuffix(" a.toml:1:2: bad") && lines[1].hasSuffix("  a.toml:3:4: worse"))
     }
 }
 
