@@ -381,7 +381,12 @@ public final class Daemon {
         let group = ControlGroup.ofOurService
         // The first process of a container: when we end the kernel kills all others, so they end in order before.
         if endsTown || CurrentProcess.pid == 1 { return endTown(group) }
-        guard let group else { return finish() }
+        guard let group else {
+            if let supervisor = services?.supervisor, supervisor.managed.contains(where: supervisor.isUp) {
+                log.notice("agents and services live on (gasclawd stop ends them)")
+            }
+            return finish()
+        }
         Emptying.isRestart(of: group, environment: toolbox.environment, on: loop) { [unowned self] isRestart in
             if isRestart {
                 log.notice("this is a restart: agents live on")

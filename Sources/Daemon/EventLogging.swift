@@ -26,7 +26,8 @@ extension Event {
     var metadata: Logger.Metadata {
         var result: Logger.Metadata = [:]
         if let id = EventCatalog.id(of: type) { result[JournalHandler.messageIDKey] = .string(id) }
-        for field in fields where !field.value.isNull {
+        // What there is nothing to say about is left out.
+        for field in fields where !field.value.isNull && field.value.string != "" {
             if let list = field.value.array {
                 result[field.name] = .array(list.map { .string($0.string ?? $0.line) })
             } else {

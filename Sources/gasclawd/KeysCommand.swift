@@ -20,11 +20,15 @@ struct KeysCommand: ParsableCommand {
 
         mutating func run() throws {
             let keys: JSONValue
+            // Where they are looked for; nil: the daemon may have it from elsewhere.
+            var folder: String?
             do {
                 keys = try options.client().ask("GET", "/v1/status")["keys"] ?? .null
             } catch let failure as CommandFailure where failure.code == 69 {
                 // The files can be read without a daemon.
-                keys = OfflineKeys.list(try options.configuration().value, at: .now).keys
+                let configuration = try options.configuration().value
+                folder = configuration.accounts.shown
+                keys = OfflineKeys.list(configuration, at: .now).keys
             }
             if json {
                 Output.write(String(decoding: keys.encoded(indented: true), as: UTF8.self))
@@ -32,7 +36,9 @@ struct KeysCommand: ParsableCommand {
             }
             let items = keys["items"]?.array ?? []
             guard !items.isEmpty else {
-                Output.write("there is no key (gasclawd status says where they are looked for)\n")
+                Output.write(
+                    folder.map { "there is no key in \($0) (gasclawd keys add puts one there)\n" }
+                        ?? "there is no key (gasclawd status says where they are looked for)\n")
                 return Output.write(StatusText.refused(keys))
             }
             Output.write(
@@ -41,11 +47,16 @@ struct KeysCommand: ParsableCommand {
                     rows: items.map { key in
                         [
                             key["id"]?.string ?? "", key["account"]?.string ?? "", key["state"]?.string ?? "",
-                            key["cause"]?.string ?? "-", key["until"]?.string ?? "-", key["base_url"]?.string ?? "",
+                            key["cause"]?.string ?? "-", Self.until(key["until"]), key["base_url"]?.string ?? "",
                         ]
                     }
                 ).text)
             Output.write(StatusText.refused(keys))
+        }
+
+        /// To the second: JSON has the rest.
+        private static func until(_ value: JSONValue?) -> String {
+            value?.string.map { $0.prefix { $0 != "." && $0 != "Z" } + "Z" } ?? "-"
         }
     }
 
@@ -80,9 +91,10 @@ struct KeysCommand: ParsableCommand {
     fileprivate static func post(_ command: String, _ id: String?, _ options: CommonOptions, _ json: Bool) throws {
         let answer = try options.client().ask("POST", "/v1/keys/\(id.map { "\($0)/" } ?? "")\(command)")
         if json { return Output.write(answer.line + "\n") }
+        let what = (id ?? "all keys") + (command == "clear" ? ": its rest is over" : ": \(command)d")
         Output.write(
-            (answer["changed"]?.bool == true ? "done" : "nothing to do")
-                + ", active: \(answer["active"]?.string ?? "none")\n")
+            (answer["changed"]?.bool == true ? what : "nothing to do")
+                + "; active: \(answer["active"]?.string ?? "none")\n")
     }
 
     struct Rotate: ParsableCommand {
