@@ -15,6 +15,8 @@ struct CommandDescription {
     /// The names that lead to it, the program's left out.
     let path: [String]
     let abstract: String
+    /// What `--help` says below it; empty: nothing.
+    let discussion: String
     let arguments: [Argument]
     /// Those that are shown.
     let subcommands: [CommandDescription]
@@ -31,6 +33,7 @@ struct CommandDescription {
         let path = parent.map { $0 + [json["commandName"]?.string ?? ""] } ?? []
         self.path = path
         abstract = json["abstract"]?.string ?? ""
+        discussion = json["discussion"]?.string ?? ""
         arguments = (json["arguments"]?.array ?? []).filter(Self.isShown).map(Argument.init)
         subcommands = (json["subcommands"]?.array ?? []).filter(Self.isShown)
             .filter { $0["commandName"]?.string != "help" }

@@ -58,6 +58,7 @@ enum Manual {
             let positional = command.arguments.filter { !$0.usage.hasPrefix("-") }
             let title = (["gasclawd"] + command.path + positional.map(\.usage)).joined(separator: " ")
             return ".SS \(escape(title))\n\(line(command.abstract))\n"
+                + (command.discussion.isEmpty ? "" : ".PP\n\(line(command.discussion))\n")
                 + command.arguments.filter { !everywhere.contains($0) }.map(describe).joined()
         }.joined()
     }
@@ -183,6 +184,19 @@ enum Manual {
         A setting; it goes over the file. See
         .BR gasclawd.toml (5).
         .TP
+        .BR GASTOWN_KIMI_KEYS ", " KIMI_API_KEYS
+        Keys, separated by colons:
+        .B run
+        and
+        .B bootstrap
+        write those that are new to account folders, and take the variables out of the environment.
+        .TP
+        .BR GT_RIG_URL ", " DOLT_PORT ", " LOG_LEVEL
+        The URL of the town\\(aqs rig, and other names of
+        .B GASCLAWD_SERVICES_DOLT_PORT
+        and
+        .BR GASCLAWD_LOG_LEVEL .
+        .TP
         .BR NOTIFY_SOCKET ", " WATCHDOG_USEC ", " JOURNAL_STREAM ", " RUNTIME_DIRECTORY ", " STATE_DIRECTORY
         As
         .BR systemd.exec (5)
@@ -216,17 +230,20 @@ enum Manual {
         .SH SIGNALS
         .TP
         .BR SIGTERM ", " SIGINT
-        The daemon ends. As the main process of a systemd service that is being stopped it ends first what runs in the
-        service.
+        The daemon ends; agents and services live on. As the main process of a systemd service that is being stopped, and
+        as the first process of a container, it ends these first.
         .TP
         .B SIGHUP
         The configuration is read again.
         .SH EXAMPLES
         .EX
+        gasclawd keys add <FILE        # the key in FILE, and no other way
         gasclawd check                 # is the configuration right?
         gasclawd status                # keys, agents, and what is wrong
         gasclawd events \\-\\-follow       # what happens, as it happens
         gasclawd keys rotate           # the next key, now
+        gasclawd doctor                # what is wrong, and how to mend it
+        gasclawd stop                  # ends the town and the daemon
         journalctl \\-u gasclawd \\-x     # the journal, with explanations
         .EE
         .SH SEE ALSO
