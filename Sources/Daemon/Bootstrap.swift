@@ -181,7 +181,7 @@ final class Bootstrap {
         // A town whose agents are registered can live, whatever else is missing; the supervisor tries what failed.
         if mode == .supervised, let failure, !isRegistered {
             services.gate([.daemon, .mayor], .absent(failure))
-            services.gate([.dolt], nil)
+            services.gate([.dolt], place.isInstalled ? nil : .absent(failure))
         } else if mode == .supervised {
             services.gate(ServiceName.allCases, nil)
         }
@@ -192,7 +192,7 @@ final class Bootstrap {
 
     private func install(_ done: @escaping Done) {
         let root = place.root
-        let interrupted = Unfinished.read(store.unfinished).flatMap { $0.root == root ? $0 : nil }
+        let interrupted = Unfinished.read(store.unfinished).flatMap { $0.root == root && $0.rig == nil ? $0 : nil }
         if place.isInstalled, interrupted == nil { return done(.skipped, "\(root.shown) is a town") }
         var arguments = TownCommands.install(root.string, doltPort: configuration.services.doltPort)
         if place.isInstalled { arguments.append("--force") }
@@ -200,12 +200,13 @@ final class Bootstrap {
         guard let gt = place.toolbox.gt else {
             return done(.failed, "gt is not found (install it, or add its folder to town.path)")
         }
-        if place.dolt == nil, let conflict = place.doltConflict { return done(.failed, conflict) }
+        if place.dolt == nil, let conflict = place.doltConflict { return done(.failed, conflict.text) }
         // Only what this step has made is ever removed.
-        let isFresh = interrupted?.isFresh ?? Self.isAbsentOrEmpty(root)
+        // A town that is whole may have been used since: it is not taken for a part of this.
+        let isFresh = interrupted.map { $0.isFresh && !place.isInstalled } ?? Self.isAbsentOrEmpty(root)
         let wasFolder = Syscalls.isDirectory(root)
         do throws(SystemError) {
-            try store.write(Unfinished(root: root, isFresh: isFresh).json, to: store.unfinished)
+            try store.write(Unfinished(root: root, rig: nil, isFresh: isFresh).json, to: store.unfinished)
         } catch {
             return done(.failed, "\(error)")
         }
@@ -219,7 +220,8 @@ final class Bootstrap {
             // It leaves dolt running (gt: cmd/install.go).
             services.stopDolt(nil) { [self] _ in
                 if isFresh { remove(root, keepingFolder: wasFolder) }
-                removeMark()
+                // What stays is no whole town, though it may look like one.
+                if isFresh || interrupted == nil { removeMark() }
                 done(
                     .failed, failure ?? "gt says that it has made the town, but \(place.files.town.shown) is not there")
             }
@@ -236,8 +238,19 @@ final class Bootstrap {
                 .failed, "\(rig.name): \(rig.url) is not there (set town.rigs or GT_RIG_URL to a repository)")
         }
         let folder = place.root.appending(rig.name)
+        let mark = Unfinished(root: place.root, rig: rig.name, isFresh: true)
+        // gt takes no folder that is there already; what an interrupted call of it left is removed.
+        if Unfinished.read(store.unfinished) == mark, Syscalls.exists(folder) {
+            remove(folder, keepingFolder: false)
+        }
         let wasThere = Syscalls.exists(folder)
+        do throws(SystemError) {
+            if !wasThere { try store.write(mark.json, to: store.unfinished) }
+        } catch {
+            return done(.failed, "\(error)")
+        }
         call(gt, arguments, timeout: .seconds(600), directory: place.root) { [self] failure in
+            defer { removeMark() }
             guard failure != nil || !isListed(rig.name) || interruption != nil else {
                 return done(.done, "\(rig.name) from \(rig.url)")
             }
@@ -355,11 +368,13 @@ final class Bootstrap {
         completion: @escaping (_ failure: String?) -> Void
     ) {
         do throws(SystemError) {
-            command = try Command.run(
+            var running: ProcessIdentity?
+            let started = try Command.run(
                 [gt] + arguments, environment: place.environment, directory: directory, timeout: timeout,
                 on: services.loop
             ) { [self] result in
                 command = nil
+                if let running { services.calls.ended(running) }
                 for bytes in [result.output, result.errors] {
                     for line in bytes.split(separator: 10).suffix(200) {
                         services.owner.takeLine(Services.gtIdentifier, line)
@@ -369,15 +384,24 @@ final class Bootstrap {
                 if failure != nil { services.checkDolt() }
                 completion(interruption ?? failure)
             }
+            command = started
+            running = started.identity
+            services.calls.began(started.identity, arguments)
         } catch {
             completion("\(error)")
         }
     }
 
+    /// An installation of the town was interrupted, and is to be done again.
+    static func isInstallationUnfinished(_ root: FilePath, _ store: StateStore) -> Bool {
+        Unfinished.read(store.unfinished).map { $0.root == root && $0.rig == nil } ?? false
+    }
+
     private static func isAbsentOrEmpty(_ path: FilePath) -> Bool {
         guard Syscalls.exists(path) else { return true }
         do throws(SystemError) {
-            return try Syscalls.names(inDirectory: Syscalls.open(path, flags: Syscalls.directory).raw).isEmpty
+            let folder = try Syscalls.open(path, flags: Syscalls.directory)
+            return try Syscalls.names(inDirectory: folder.raw).isEmpty
         } catch { return false }
     }
 
@@ -408,16 +432,24 @@ final class Bootstrap {
     }
 }
 
-/// An installation that began: if the file is there at the next start, it was interrupted.
-private struct Unfinished {
+/// A step that began: if the file is there at the next start, it was interrupted.
+private struct Unfinished: Equatable {
     let root: FilePath
-    /// The town's folder did not exist or was empty before.
+    /// nil: the town itself.
+    let rig: String?
+    /// The folder did not exist or was empty before.
     let isFresh: Bool
 
-    var json: JSONValue { ["step": "install", "root": .string(root.string), "fresh": .bool(isFresh)] }
+    var json: JSONValue {
+        [
+            "step": .string(rig == nil ? "install" : "rig"), "root": .string(root.string),
+            "rig": rig.map(JSONValue.string) ?? .null, "fresh": .bool(isFresh),
+        ]
+    }
 
-    init(root: FilePath, isFresh: Bool) {
+    init(root: FilePath, rig: String?, isFresh: Bool) {
         self.root = root
+        self.rig = rig
         self.isFresh = isFresh
     }
 
@@ -426,7 +458,8 @@ private struct Unfinished {
             guard let bytes = ServicePlace.read(path) else { return nil }
             let value = try JSONValue(parsing: bytes)
             guard let root = value["root"]?.string else { return nil }
-            return Unfinished(root: FilePath(root), isFresh: value["fresh"]?.bool ?? false)
+            return Unfinished(
+                root: FilePath(root), rig: value["rig"]?.string, isFresh: value["fresh"]?.bool ?? false)
         } catch { return nil }
     }
 }

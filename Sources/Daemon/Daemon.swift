@@ -99,6 +99,8 @@ public final class Daemon {
     private var exitCode: Int32 = 0
     var isStopping = false
     private var isEmptying = false
+    /// When the end began, in the loop's time.
+    private var stopBegan: Int64 = 0
     /// Alerts on their way are waited for.
     private var isSayingGoodbye = false
     private var endsTown = false
@@ -356,6 +358,7 @@ public final class Daemon {
     func stop(_ why: String, code: Int32 = 0, endsTown: Bool = false) {
         guard !isStopping else { return }
         isStopping = true
+        stopBegan = EventLoop.now
         exitCode = code
         self.endsTown = endsTown
         bootstrap?.interrupt("gasclawd is stopping")
@@ -363,15 +366,23 @@ public final class Daemon {
         handle(.stopping)
         emit(.daemonStopping(detail: why))
         report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
-        // A reload that is under way has taken an agent away: it brings it back first.
-        if controller.isReloading {
-            loop.schedule(after: .seconds(8)) { [unowned self] in end() }
+        // A reload that is under way has taken an agent away: it brings it back first. The bootstrap takes back the step
+        // that it is at.
+        if controller.isReloading || bootstrap?.isRunning == true {
+            loop.schedule(after: bootstrap?.isRunning == true ? .seconds(20) : .seconds(8)) { [unowned self] in end() }
         } else {
             loop.atEndOfTurn { [unowned self] in end() }
         }
     }
 
-    func finishIfStopping() { if isStopping, !controller.isReloading { end() } }
+    func finishIfStopping() {
+        if isStopping, !controller.isReloading, bootstrap?.isRunning != true { end() }
+    }
+
+    /// Of the time for a stop (contract G).
+    var stopTimeLeft: Duration {
+        max(.seconds(10), TownStop.limit - .nanoseconds(EventLoop.now - stopBegan))
+    }
 
     /// Told to stop as a service, we end what systemd leaves to us. When we end by ourselves agents live on.
     private func end() {

@@ -38,8 +38,11 @@ extension Daemon {
             loop: loop, log: log, owner: owner)
         self.services = services
         askForPatience()
-        startBootstrap()
-        services.open()
+        services.clear { [unowned self] in
+            startBootstrap()
+            services.open()
+            planTurnEnd()
+        }
     }
 
     private var owner: Services.Owner {
@@ -60,7 +63,7 @@ extension Daemon {
 
     /// Brings the town into being, as far as it is not; what fails is said, and keys are looked after all the same.
     func startBootstrap() {
-        guard let services, configuration.town.isBootstrapped, !isStopping else { return }
+        guard let services, configuration.town.isBootstrapped, !isStopping, !services.isClearing else { return }
         guard bootstrap?.isRunning != true else {
             isBootstrapDue = true
             return
@@ -96,7 +99,9 @@ extension Daemon {
 
     /// Ready is said when it is true: the way from kernel to loop works, and what is wanted is up or known not to be.
     func becomeReady() {
-        guard surroundings.isStarting, isProbed, !isStopping, bootstrap?.isRunning != true, services?.isSettled != false
+        guard surroundings.isStarting, isProbed, !isStopping, bootstrap?.isRunning != true,
+            services?.isClearing != true,
+            services?.isSettled != false
         else { return }
         surroundings.isStarting = false
         let status = status
@@ -142,10 +147,11 @@ extension Daemon {
     func endTown(group: ControlGroup?, completion: @escaping (_ problems: [String]) -> Void) {
         guard let services else { return completion([]) }
         askForPatience()
-        services.halt()
-        TownStop(services, group: group, endsOrphans: true, log: log).run { problems in
-            services.forget()
-            completion(problems)
+        services.halt { [self] in
+            TownStop(services, group: group, endsOrphans: true, log: log, limit: stopTimeLeft).run { problems in
+                services.forget()
+                completion(problems)
+            }
         }
     }
 }

@@ -78,18 +78,30 @@ struct ServicePlace {
         do throws(SystemError) { return try Syscalls.realPath(path) } catch { return path }
     }
 
+    /// Somebody else has what a service needs.
+    struct Conflict {
+        let text: String
+        /// nil where it is not known.
+        let holder: ProcessIdentity?
+
+        init(_ text: String, _ pid: Int32?) {
+            self.text = text
+            holder = pid.flatMap(ProcessTable.status(of:))?.identity
+        }
+    }
+
     /// Who else has what the town's dolt needs; nil if nobody.
-    var doltConflict: String? {
+    var doltConflict: Conflict? {
         do throws(FileReadError) {
             let port = effectivePort
             if let listener = try Holders.listener(port: port) {
                 let who = listener.pid.map(Self.shown) ?? "a process of user \(listener.userID)"
-                return "port \(port) is held by \(who) (end it, or set services.dolt_port)"
+                return Conflict("port \(port) is held by \(who) (end it, or set services.dolt_port)", listener.pid)
             }
             for name in databases {
                 let lock = files.doltData.entry(name).pushing(".dolt/noms/LOCK")
                 if let pid = try Holders.lockHolder(lock) {
-                    return "\(lock.shown) is held by \(Self.shown(pid)) (end it; never remove the file)"
+                    return Conflict("\(lock.shown) is held by \(Self.shown(pid)) (end it; never remove the file)", pid)
                 }
             }
             return nil

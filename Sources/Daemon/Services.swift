@@ -56,6 +56,9 @@ final class Services {
     private var waiters: [Waiter] = []
     /// The town is being ended: nothing is started any more.
     private(set) var isEnding = false
+    /// What an earlier process left is being ended: nothing is begun before that is done.
+    private(set) var isClearing = false
+    let calls: RunningCalls
     private var inbox: [ServiceInput] = []
     private var isHandling = false
 
@@ -63,6 +66,8 @@ final class Services {
     var attempts: [ServiceName: UInt64] = [:]
     var commands: [ServiceName: Command] = [:]
     var handles: [ServiceName: ProcessHandle] = [:]
+    /// Others who have what a service needs.
+    private var holders: [ServiceName: ProcessHandle] = [:]
     var daemonChild: Child?
     var timers: [ServiceName: EventLoop.Timer] = [:]
     /// The time within which an attempt has to be done.
@@ -90,6 +95,7 @@ final class Services {
         self.loop = loop
         self.log = log
         self.owner = owner
+        calls = RunningCalls(folder: store.calls, log: log)
         saved = store.read(store.services) { log.warning("\($0)") }
         written = saved.map { $0.encoded() + [10] }
         supervisor = Supervisor(
@@ -136,6 +142,7 @@ final class Services {
 
     private func start(_ name: ServiceName, _ attempt: UInt64) {
         attempts[name] = attempt
+        holders[name] = nil
         unwatch(name)
         loop.atEndOfTurn { [self] in
             guard isCurrent(name, attempt) else { return }
@@ -159,6 +166,24 @@ final class Services {
         guard isCurrent(name, attempt) else { return }
         finishAttempt(name)
         handle(.failed(name, attempt: attempt, reason: owner.redact(reason)))
+    }
+
+    /// Somebody else has what it needs: nobody is fought, and the end of theirs is waited for.
+    func blocked(_ name: ServiceName, _ attempt: UInt64, _ conflict: ServicePlace.Conflict) {
+        guard isCurrent(name, attempt) else { return }
+        finishAttempt(name)
+        handle(.blocked(name, attempt: attempt, reason: owner.redact(conflict.text)))
+        guard let holder = conflict.holder else { return }
+        do throws(SystemError) {
+            let held = try ProcessHandle(holder, on: loop) { [unowned self] in
+                holders[name] = nil
+                handle(.unblocked(name))
+            }
+            holders[name] = held
+            if held == nil { loop.atEndOfTurn { [self] in handle(.unblocked(name)) } }
+        } catch {
+            log.debug("the end of pid \(holder.pid) cannot be seen", metadata: ["error": "\(error)"])
+        }
     }
 
     private func finishAttempt(_ name: ServiceName) {
@@ -241,9 +266,11 @@ final class Services {
         completion: @escaping (_ failure: String?) -> Void
     ) {
         do throws(SystemError) {
-            commands[name] = try Command.run(
+            var call: ProcessIdentity?
+            let command = try Command.run(
                 [program] + arguments, environment: place.environment, directory: place.root, timeout: timeout, on: loop
             ) { [self] result in
+                if let call { calls.ended(call) }
                 // Another one may run in its place by now.
                 if commands[name]?.isRunning == false { commands[name] = nil }
                 for bytes in [result.output, result.errors] {
@@ -254,6 +281,9 @@ final class Services {
                 if failure != nil, name != .dolt { checkDolt() }
                 completion(failure)
             }
+            commands[name] = command
+            call = command.identity
+            calls.began(command.identity, arguments)
         } catch {
             completion("\(error)")
         }
@@ -310,6 +340,40 @@ final class Services {
 
     // MARK: - Begin and end
 
+    /// Ends the calls of gt that an earlier process of ours was making when it was killed: what they are doing is done
+    /// again, and two of a kind undo each other. With them goes the dolt of an installation that is done again.
+    func clear(then next: @escaping () -> Void) {
+        let left = isReadOnly ? [] : calls.leftovers()
+        isClearing = true
+        func finish() {
+            guard !isEnding else { return }
+            guard !isReadOnly, Bootstrap.isInstallationUnfinished(place.root, store), place.dolt != nil else {
+                isClearing = false
+                return next()
+            }
+            stopDolt(nil) { [self] problem in
+                if let problem { log.warning("\(problem)") }
+                isClearing = false
+                if !isEnding { next() }
+            }
+        }
+        guard !left.isEmpty else { return finish() }
+        var count = left.count
+        for call in left {
+            let words = ProcessTable.arguments(of: call.pid)?.joined(separator: " ") ?? ""
+            log.notice(
+                "a call that an earlier gasclawd left is ended",
+                metadata: [
+                    "pid": "\(call.pid)", "call": "\(owner.redact(words))",
+                ])
+            TreeTermination.end(call, grace: .seconds(5), on: loop) { [self] error in
+                if let error { log.warning("pid \(call.pid) cannot be ended: \(error)") } else { calls.ended(call) }
+                count -= 1
+                if count == 0 { finish() }
+            }
+        }
+    }
+
     /// Looks for what runs already, then starts what is missing.
     func open() {
         watchFiles()
@@ -344,21 +408,32 @@ final class Services {
     }
 
     /// Nothing is started or watched from here any more.
-    func halt() {
-        guard !isEnding else { return }
+    ///
+    /// - Parameter next: Called when the calls that were going on have ended, with all that they had started.
+    func halt(then next: @escaping () -> Void = {}) {
+        guard !isEnding else { return next() }
         if mustPersist { persist() }
         isEnding = true
         for timer in Array(timers.values) + Array(deadlines.values) + [alarm].compactMap(\.self) { loop.cancel(timer) }
         (timers, deadlines, alarm) = ([:], [:], nil)
-        for command in commands.values { command.end() }
+        let going = Array(commands.values)
         commands = [:]
         attempts = [:]
         handles = [:]
+        holders = [:]
         watcher?.close()
         let waiting = waiters
         waiters = []
         for waiter in waiting {
             waiter.reply(.failure(ControlError(code: "stopping", message: "gasclawd is stopping")))
+        }
+        guard !going.isEmpty else { return next() }
+        var count = going.count
+        for command in going {
+            command.end {
+                count -= 1
+                if count == 0 { next() }
+            }
         }
     }
 

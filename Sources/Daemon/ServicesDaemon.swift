@@ -35,8 +35,10 @@ extension Services {
             if ServicePlace.isDaemon(holder.pid) {
                 return answered(.daemon, attempt, holder, ServicePlace.strangersDaemon(holder.pid))
             }
-            return failed(
-                .daemon, attempt, "\(place.files.daemonLock.shown) is held by \(ServicePlace.shown(holder.pid))")
+            return blocked(
+                .daemon, attempt,
+                ServicePlace.Conflict(
+                    "\(place.files.daemonLock.shown) is held by \(ServicePlace.shown(holder.pid))", holder.pid))
         }
         guard let gt = place.toolbox.gt else { return failed(.daemon, attempt, "gt is not found") }
         do throws(SystemError) {

@@ -28,7 +28,7 @@ extension Services {
     func startDolt(_ attempt: UInt64) {
         if let process = place.dolt { return awaitDolt(attempt, process, until: Self.answerTime) }
         // gt would end whoever has the port (gt: doltserver.go): it is named instead, and left alone.
-        if let conflict = place.doltConflict { return failed(.dolt, attempt, conflict) }
+        if let conflict = place.doltConflict { return blocked(.dolt, attempt, conflict) }
         guard let gt = place.toolbox.gt else { return failed(.dolt, attempt, "gt is not found") }
         run(.dolt, gt, TownCommands.startDolt, timeout: Self.startTimeout, identifier: Self.doltIdentifier) {
             [self] failure in

@@ -35,6 +35,8 @@ struct StateStore {
     var daemonOutput: FilePath { directory.appending("gt-daemon.out") }
     /// A step of the bootstrap that is not to be taken for done: it was interrupted if the file is there.
     var unfinished: FilePath { directory.appending("bootstrap.json") }
+    /// The calls of gt that go on.
+    var calls: FilePath { directory.appending("calls") }
     var agentSettings: FilePath { directory.appending("settings") }
 
     /// Makes the directory, closed to others.

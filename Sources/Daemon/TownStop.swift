@@ -9,13 +9,14 @@ import SystemPackage
 /// server, the server, dolt; then what they left behind. Done when the processes are gone.
 final class TownStop {
     /// Contract G, less what writing state and closing the socket take.
-    private static let limit = Duration.seconds(85)
+    static let limit = Duration.seconds(85)
 
     private let services: Services
     private let loop: EventLoop
     private let log: Logger
     private let group: ControlGroup?
     private let endsOrphans: Bool
+    private let limit: Duration
     private let onStep: (_ what: String, _ problem: String?) -> Void
     private var problems: [String] = []
     private var completion: (([String]) -> Void)?
@@ -23,9 +24,10 @@ final class TownStop {
     /// - Parameters:
     ///   - group: Our own, which holds nobody but us at the end.
     ///   - endsOrphans: Whether we took in what was left behind (`Orphans.adopt`).
+    ///   - limit: What is left of the time for all of it.
     ///   - onStep: Called when a step is done.
     init(
-        _ services: Services, group: ControlGroup?, endsOrphans: Bool, log: Logger,
+        _ services: Services, group: ControlGroup?, endsOrphans: Bool, log: Logger, limit: Duration = limit,
         onStep: @escaping (_ what: String, _ problem: String?) -> Void = { _, _ in }
     ) {
         self.services = services
@@ -33,13 +35,14 @@ final class TownStop {
         self.group = group
         self.endsOrphans = endsOrphans
         self.log = log
+        self.limit = limit
         self.onStep = onStep
     }
 
     /// - Parameter completion: Called once with what could not be ended.
     func run(_ completion: @escaping (_ problems: [String]) -> Void) {
         self.completion = completion
-        loop.schedule(after: Self.limit) { [self] in
+        loop.schedule(after: limit) { [self] in
             problems.append("not all has ended within \(Self.limit.brief)")
             finish()
         }

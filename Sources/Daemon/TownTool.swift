@@ -96,7 +96,9 @@ public final class TownTool {
         }
         self.bootstrap = bootstrap
         onSignal = { bootstrap.interrupt("interrupted") }
-        if isDry || hasDaemon { services.look { bootstrap.run() } } else { services.openGated { bootstrap.run() } }
+        services.clear { [self] in
+            if isDry || hasDaemon { services.look { bootstrap.run() } } else { services.openGated { bootstrap.run() } }
+        }
         try turn()
         withExtendedLifetime(lock) {}
         return failure
@@ -112,13 +114,15 @@ public final class TownTool {
         onSignal = {}
         // In the loop: what is done at once must not stop it before it runs.
         loop.atEndOfTurn { [self] in
-            services.look { [self] in
-                services.halt()
-                TownStop(services, group: nil, endsOrphans: false, log: services.log, onStep: onStep).run {
-                    [self] found in
-                    problems = found
-                    services.forget()
-                    loop.stop()
+            services.clear { [self] in
+                services.look { [self] in
+                    services.halt()
+                    TownStop(services, group: nil, endsOrphans: false, log: services.log, onStep: onStep).run {
+                        [self] found in
+                        problems = found
+                        services.forget()
+                        loop.stop()
+                    }
                 }
             }
         }

@@ -36,7 +36,7 @@ public struct CommandResult: Sendable {
 public final class Command {
     private let loop: EventLoop
     private let pidfd: Descriptor
-    private let identity: ProcessIdentity
+    public let identity: ProcessIdentity
     private let outputMax: Int
     private var pipes: [Pipe] = []
     private var input: Input?

@@ -35,6 +35,8 @@ struct ServiceMachine: Sendable, Hashable {
     /// Since when it is wanted and not up.
     private(set) var missingSince: Timestamp?
     private var backoff: Backoff
+    /// It is parked only because somebody else has what it needs.
+    private var isBlocked = false
     private var wasTried = false
     private var nextAttempt: UInt64 = 1
     private var actions: [ServiceAction] = []
@@ -50,6 +52,8 @@ struct ServiceMachine: Sendable, Hashable {
         restarts = max(0, saved?["restarts"]?.integer ?? 0)
         wasTried = saved?["tried"]?.bool ?? false
         detail = saved?["detail"]?.string ?? ""
+        // Whether it is still blocked costs nothing to find out.
+        if saved?["blocked"]?.bool == true { return }
         if isWanted, let retry = saved?["retry"]?.integer.map({ Timestamp(microseconds: Int64($0)) }), retry > now {
             // The clock may have been set: nobody waits longer than the longest wait.
             if backoff.isParked {
@@ -71,7 +75,8 @@ struct ServiceMachine: Sendable, Hashable {
     var json: JSONValue {
         var object: JSONObject = [
             "wanted": isWanted ? "up" : "down", "restarts": JSONValue(restarts), "tried": .bool(wasTried),
-            "backoff": backoff.json, "detail": .string(detail), "pid": process.map { JSONValue($0.pid) } ?? .null,
+            "backoff": backoff.json, "blocked": .bool(isBlocked), "detail": .string(detail),
+            "pid": process.map { JSONValue($0.pid) } ?? .null,
             "start": process.map { JSONValue($0.startTime) } ?? .null,
         ]
         object["retry"] = retryAt.map { JSONValue($0.microseconds) } ?? .null
@@ -122,6 +127,7 @@ struct ServiceMachine: Sendable, Hashable {
 
     private mutating func enter(_ new: State, _ now: Timestamp, _ detail: String = "") {
         state = new
+        isBlocked = false
         since = now
         self.detail = detail
         if isUp || !isWanted { missingSince = nil } else if missingSince == nil { missingSince = now }
@@ -183,6 +189,20 @@ struct ServiceMachine: Sendable, Hashable {
     ) {
         guard state == .starting(attempt: attempt) else { return }
         retreat(reason, now, policy, &random)
+    }
+
+    /// Stands by until whoever has what it needs is gone, or the time of a parked one has come.
+    mutating func blocked(_ attempt: UInt64, _ reason: String, _ now: Timestamp, _ policy: RestartPolicy) {
+        guard state == .starting(attempt: attempt) else { return }
+        process = nil
+        enter(.parked(until: now + policy.parkedRetry), now, reason)
+        isBlocked = true
+        tell(.parked, reason)
+    }
+
+    mutating func unblocked(_ now: Timestamp) {
+        guard isBlocked, case .parked = state else { return }
+        enter(.down, now)
     }
 
     /// Waits before the next attempt.

@@ -65,6 +65,10 @@ public enum ServiceInput: Sendable, Hashable {
     case answered(ServiceName, attempt: UInt64, ServiceProcess, detail: String)
     /// An attempt to start it failed.
     case failed(ServiceName, attempt: UInt64, reason: String)
+    /// An attempt to start it cannot succeed while somebody else has what it needs; no failure of its own.
+    case blocked(ServiceName, attempt: UInt64, reason: String)
+    /// Whoever had it is gone.
+    case unblocked(ServiceName)
     /// - Parameter isExpected: It was ended on purpose, and whoever did it brings it back.
     case exited(ServiceName, ServiceProcess, status: String, isExpected: Bool)
     /// It lives but does not do its work.

@@ -60,6 +60,8 @@ public struct Supervisor: Sendable {
             machines[name]?.answered(attempt, process, detail, now)
         case .failed(let name, let attempt, let reason):
             machines[name]?.failed(attempt, reason, now, policy, &random)
+        case .blocked(let name, let attempt, let reason): machines[name]?.blocked(attempt, reason, now, policy)
+        case .unblocked(let name): machines[name]?.unblocked(now)
         case .exited(let name, let process, let status, let isExpected):
             machines[name]?.exited(process, status, isExpected: isExpected, now, policy, &random)
         case .unhealthy(let name, let process, let reason): machines[name]?.unhealthy(process, reason, now)

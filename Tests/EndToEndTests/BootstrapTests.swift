@@ -186,6 +186,81 @@ import Testing
         }
     }
 
+    /// A gt that goes on for a while after its work, whoever tells it to end, and notes how many of it run at a time.
+    private func linger(at step: String, in town: MiniatureTown) throws -> (mark: String, twice: String) {
+        try keep("gt", in: town)
+        let (mark, twice) = (town.directory + "/mark", town.directory + "/twice")
+        try replace(
+            "gt",
+            """
+            [ "$1" = \(step) ] || exec \(town.directory)/real/gt "$@"
+            trap '' TERM
+            mkdir \(town.directory)/going || echo "$*" >>\(twice)
+            \(town.directory)/real/gt "$@"; code=$?
+            [ -e \(mark) ] || { touch \(mark); sleep 600; }
+            rmdir \(town.directory)/going; exit $code
+            """, in: town)
+        return (mark, twice)
+    }
+
+    @Test(arguments: ["install", "rig"]) func whatAKilledGasclawdLeftGoingIsEndedAndDoneAgain(step: String) throws {
+        try withEmptyFolder { town in
+            let (mark, twice) = try linger(at: step, in: town)
+            let run = ["GASCLAWD_TOWN_BOOTSTRAP": "true"]
+            try town.startDaemon(run, isReady: false)
+            try eventually("gt \(step) to be going on") { Disk.exists(mark) }
+            if step == "rig" {
+                // As if it had not come so far as to be listed.
+                try town.edit("mayor/rigs.json") { $0["rigs"] = [:] }
+            }
+            try town.endDaemon(SIGKILL)
+            #expect(rmdir(town.directory + "/going") == 0)
+            try town.startDaemon(run)
+            #expect(!Disk.exists(twice))
+            let events = try town.events()
+            try events.next("daemon.ready")
+            #expect(try events.seen("bootstrap.step").allSatisfy { $0["result"]?.string != "failed" })
+            #expect(try town.servicePIDs().count == 3)
+            #expect(try Disk.object(town.root + "/mayor/rigs.json")?["rigs"]?["repo"] != nil)
+            let calls = MiniatureTown.processes(of: town.directory).filter(Program.isAlive)
+                .filter { ProcessTable.arguments(of: $0)?.contains(step) == true }
+            #expect(calls.isEmpty)
+            let doltCount = MiniatureTown.processes(of: town.directory).filter(Program.isAlive)
+                .count { ProcessTable.arguments(of: $0)?.contains("sql-server") == true }
+            #expect(doltCount == 1)
+        }
+    }
+
+    @Test(arguments: [true, false]) func aStopInTheMiddleLeavesNothing(byCommand: Bool) throws {
+        try withEmptyFolder { town in
+            let (mark, _) = try linger(at: "install", in: town)
+            // Also what was there already: an empty folder stays one.
+            try Disk.makeDirectories(town.root)
+            try town.startDaemon(["GASCLAWD_TOWN_BOOTSTRAP": "true"], isReady: false)
+            try eventually("gt install to be going on") { Disk.exists(mark) }
+            if byCommand {
+                let pid = try town.daemonPID
+                #expect(try town.gasclawd("stop").status == .exited(0))
+                #expect(try waitForEnd(of: pid) == .exited(0))
+                town.forgetDaemon()
+            } else {
+                #expect(try town.endDaemon() == .exited(0))
+            }
+            #expect(MiniatureTown.processes(of: town.directory).filter(Program.isAlive).isEmpty)
+            #expect(Disk.isDirectory(town.root) && Disk.names(town.root).isEmpty)
+        }
+    }
+
+    @Test func aFailureInAnEmptyFolderLeavesItEmpty() throws {
+        try withEmptyFolder { town in
+            try Disk.makeDirectories(town.root)
+            try replace("gt", "[ $1 = install ] && echo x >\"$2/half\"; echo no >&2; exit 1", in: town)
+            let result = try town.gasclawd("bootstrap")
+            #expect(text(result.errors).contains("failed at install: gt install"), "\(text(result.errors))")
+            #expect(Disk.isDirectory(town.root) && Disk.names(town.root).isEmpty)
+        }
+    }
+
     @Test func aSignalEndsItWithWhatItStarted() throws {
         try withEmptyFolder { town in
             try keep("gt", in: town)

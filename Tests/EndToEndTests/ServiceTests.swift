@@ -105,12 +105,19 @@ import Testing
                 try town.service("dolt")?["detail"]?.string?.contains("port \(port) is held by pid \(other)") == true
             }
             #expect(Program.isAlive(other))
-            // It ends, and dolt is tried at once by hand.
+            #expect(try town.service("dolt")?["state"]?.string == "parked")
+            let events = try town.events()
+            // By hand it is the same.
+            let restart = try town.gasclawd("services", "restart", "dolt")
+            #expect(restart.status == .exited(1))
+            #expect(text(restart.errors).contains("held by pid \(other)"))
+            // It ends, and dolt is tried at once; never in between.
+            let count = try events.seen("service.starting").count
             _ = Program.end(other, SIGKILL, within: .seconds(5))
             waitpid(other, nil, 0)
-            let restart = try town.gasclawd("services", "restart", "dolt")
-            #expect(restart.status == .exited(0), "\(text(restart.errors))")
-            #expect(try town.service("dolt")?["state"]?.string == "up")
+            try events.next("service.up")
+            #expect(try events.seen("service.starting").count == count + 1)
+            #expect(try events.seen("service.backoff").isEmpty)
         }
     }
 

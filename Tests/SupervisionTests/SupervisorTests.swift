@@ -39,6 +39,35 @@ import Timekeeping
         #expect(stage.supervisor.items(at: stage.now).map(\.name) == [.mayor])
     }
 
+    @Test func whatSomebodyElseHasIsWaitedForAndNoFailure() {
+        var stage = Stage([.dolt])
+        for round in 1...7 {
+            stage.handle(.blocked(.dolt, attempt: stage.attempt(.dolt) ?? 0, reason: "the port is held by pid 7"))
+            #expect(stage.state(.dolt) == "parked")
+            #expect(stage.supervisor.problem(at: stage.now) == "dolt is parked: the port is held by pid 7")
+            #expect(stage.supervisor.isSettled(at: stage.now))
+            stage.pass(.seconds(590))
+            #expect(stage.starts(.dolt) == round)
+            // Its time comes, or whoever had it goes.
+            if round.isMultiple(of: 2) { stage.pass(.seconds(10)) } else { stage.handle(.unblocked(.dolt)) }
+            #expect(stage.starts(.dolt) == round + 1)
+        }
+        #expect(!stage.news(.dolt).contains("backoff"))
+        stage.fail(.dolt)
+        #expect(stage.state(.dolt) == "backoff")
+        // One that failed by itself is not helped by that.
+        stage.handle(.unblocked(.dolt))
+        #expect(stage.state(.dolt) == "backoff")
+    }
+
+    @Test func whetherItIsStillBlockedIsTriedAtTheNextStart() {
+        var stage = Stage([.dolt])
+        stage.handle(.blocked(.dolt, attempt: 1, reason: "the port is held"))
+        var next = Supervisor(managed: [.dolt], saved: stage.supervisor.snapshot, seed: 2, at: stage.now)
+        let actions = next.handle(.opened, at: stage.now)
+        #expect(actions.contains { if case .start(.dolt, _) = $0 { true } else { false } })
+    }
+
     @Test func theEndOfOneTouchesNoOther() {
         var stage = Stage.up()
         stage.actions = []
