@@ -206,6 +206,9 @@ starts_as_process_1() {
     echo /usr/local/lib/gasclawd-lab >"$root/etc/ld.so.conf.d/gasclawd-lab.conf"
     chroot "$root" ldconfig
     in_root setpriv --reuid 1000 --regid 1000 --clear-groups env HOME=$home townsim town $home/sim
+    # What compose.yaml mounts there.
+    in_root install -d -o gastown -g gastown /project
+    in_root setpriv --reuid 1000 --regid 1000 --clear-groups env HOME=$home git init -q --bare /project
     mkdir -p "$root/etc/gasclawd"
     cat >"$root/etc/gasclawd/gasclawd.toml" <<TOML
 [town]
@@ -223,17 +226,16 @@ TOML
 check "gasclawd runs as process 1, as user 1000 without a capability" starts_as_process_1
 
 health_tells() {
-    # A gasclawd that makes towns makes this one.
-    if ! inside gasclawd version --json | grep -q '"bootstrap"'; then inside gt install /workspace/gt --git; fi
+    # Without keys it is up, and not ready.
+    refuse health
     eventually 120 inside test -e /workspace/gt/mayor/town.json
     write_account 1
     write_account 2
     eventually 120 health
 }
-check "the health check fails before there are keys and holds after" health_tells
+check "the town comes up by itself; the health check fails before there are keys and holds after" health_tells
 
 rig_and_agent() {
-    inside sh -ec "git init -q --bare $home/repo.git; cd /workspace/gt; gt rig add project file://$home/repo.git"
     eventually 30 inside grep -q '"command": *"/usr/lib/gasclawd/bin/claude"' /workspace/gt/settings/config.json
     inside sh -ec "cd /workspace/gt; gt crew start project/ada --agent kimi-claude"
     eventually 30 eval 'inside gasclawd agents list --json | tr -d "\n " | grep "\"session\":\"pr-crew-ada\"[^}]*\"key\":\"[0-9a-f]"'

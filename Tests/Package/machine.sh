@@ -130,11 +130,10 @@ removes() {
     test -e $config
     test -d /var/lib/gasclawd
     refuse test -e /usr/lib/gasclawd
-    # Of a login shell, not of the service: it is its owner's to end.
-    test -d "/proc/$agent"
-    agent_tmux kill-server
+    # A stop is the end of the town, of the agents too that somebody started from a login shell.
+    eventually 10 refuse test -e "/proc/$agent"
 }
-check "removal ends the service and keeps configuration and state" removes
+check "removal ends the service with the town's agents, and keeps configuration and state" removes
 
 comes_back() {
     dpkg -i second.deb
