@@ -34,9 +34,8 @@ test: deps ## all tests
 	$(SWIFT) test
 
 simulate: deps ## 10,000 histories of the deciding core (HISTORIES=N, STEPS=N; SEED=N runs one again)
-	SIMULATION_HISTORIES=$(or $(HISTORIES),10000) SIMULATION_STEPS=$(or $(STEPS),1000) \
-	    $(if $(SEED),SIMULATION_SEED=$(SEED)) \
-	    $(SWIFT) test -c release -Xswiftc -enable-testing --scratch-path .build/simulation --filter SimulationTests
+	$(SWIFT) build -c release --scratch-path .build-release --static-swift-stdlib --product simulate
+	.build-release/release/simulate $(or $(HISTORIES),10000) $(or $(STEPS),1000) $(SEED)
 
 lab: build ## what needs a real systemd, in a machine of namespaces; as root, and skipped where that cannot be
 	@scripts/deps.sh --lab

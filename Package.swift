@@ -116,11 +116,16 @@ let package = Package(
                     "Timekeeping", system,
                 ],
                 path: "Benchmarks/Sources", swiftSettings: strict),
-            .testTarget(
-                name: "SimulationTests",
+            .target(
+                name: "Simulator",
                 dependencies: [
                     "ControlAPI", "Controller", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping",
-                ], swiftSettings: strict),
+                ],
+                path: "Tests/Simulator", swiftSettings: strict),
+            .executableTarget(
+                name: "simulate", dependencies: ["Simulator", "KeyPool"], path: "Tests/Simulate", swiftSettings: strict),
+            .testTarget(
+                name: "SimulationTests", dependencies: ["Simulator", "KeyPool"], swiftSettings: strict),
             .testTarget(
                 name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],
                 swiftSettings: strict),

@@ -74,7 +74,7 @@ public struct Controller: Sendable {
     var unmanaged: [ProcessName: UnmanagedAgent] = [:]
 
     /// For the simulator alone.
-    var plantedFault: PlantedFault? { didSet { pool.plantedFault = plantedFault } }
+    package var plantedFault: PlantedFault? { didSet { pool.plantedFault = plantedFault } }
 
     var effects: [Effect] = []
 
@@ -254,6 +254,8 @@ public struct Controller: Sendable {
             effects.append(.watch(lease.process))
         }
         if !leases.isEmpty { effects.append(.leasesChanged) }
+        // Leases of agents that ended while nobody watched are not for the next start.
+        effects.append(.persist)
         effects.append(.keysChanged)
         effects.append(.launchValuesChanged)
         restartOrphans(now)

@@ -34,11 +34,11 @@ public struct Lease: Sendable, Equatable {
     /// Since when its last row is a final error.
     public internal(set) var stalledAt: Timestamp?
     /// What stopped it.
-    var stalledBy: Cause?
+    package var stalledBy: Cause?
     public internal(set) var isBusy: Bool?
     public internal(set) var pending: Pending?
     /// It cannot be started anew: it is not tried again by itself.
-    var isGivenUp = false
+    package var isGivenUp = false
     /// What gt started it with (``EffectiveAgent/digest``); nil where that is not known.
     var settingsDigest: String?
 

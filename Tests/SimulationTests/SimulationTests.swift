@@ -1,44 +1,22 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
-import Glibc
-@testable import KeyPool
+import KeyPool
+import Simulator
 import Testing
 
 /// Whole lives of the daemon from a seed. `make simulate` runs 10,000 histories of 1,000 steps; `SEED=n make simulate`
 /// runs one again.
 @Suite struct SimulationTests {
-    private static func setting(_ name: String) -> UInt64? {
-        getenv(name).flatMap { String(validatingCString: $0) }.flatMap { UInt64($0) }
-    }
     /// So many in a plain run of the tests.
-    static let histories = Int(setting("SIMULATION_HISTORIES") ?? 40)
-    static let steps = Int(setting("SIMULATION_STEPS") ?? 1000)
+    static let histories = 40
+    static let steps = 1000
     private static let parts = 4
 
-    /// - Returns: What went wrong, with the way to see it again.
     private func run(_ seed: UInt64, fault: PlantedFault? = nil) -> (failure: String?, types: Set<String>) {
-        var types: Set<String> = []
-        var step = 0
-        do {
-            var simulation = try Simulation(seed: seed, plantedFault: fault)
-            defer { types = simulation.rules.types }
-            while step < Self.steps {
-                step += 1
-                try simulation.step()
-            }
-            try simulation.comeToRest()
-            types = simulation.rules.types
-            return (nil, types)
-        } catch {
-            return ("seed \(seed), step \(step): \(error) (SEED=\(seed) make simulate runs it again)", types)
-        }
+        Life.run(seed, steps: Self.steps, fault: fault)
     }
 
     @Test(arguments: 0..<parts) func whateverHappensTheRulesHold(_ part: Int) throws {
-        if let seed = Self.setting("SIMULATION_SEED") {
-            if part == 0, let failure = run(seed).failure { Issue.record("\(failure)") }
-            return
-        }
         var types: Set<String> = []
         for number in 0..<(Self.histories / Self.parts) {
             let (failure, seen) = run(UInt64(number * Self.parts + part))

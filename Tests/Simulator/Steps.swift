@@ -3,10 +3,10 @@
 import ControlAPI
 import GasTown
 import Secrets
-@testable import KeyPool
+import KeyPool
 import Timekeeping
 
-@testable import Controller
+import Controller
 
 /// What may happen, and how often.
 extension Simulation {

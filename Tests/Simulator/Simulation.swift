@@ -4,11 +4,12 @@ import ControlAPI
 import GasTown
 import Glibc
 import JSON
-@testable import KeyPool
+import KeyPool
 import Secrets
+import Synchronization
 import Timekeeping
 
-@testable import Controller
+import Controller
 
 /// The same numbers in every run (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators).
 struct SplitMix: RandomNumberGenerator {
@@ -49,8 +50,10 @@ struct Simulation {
     var controller: Controller
     var random: SplitMix
     var now = Timestamp(secondsSinceEpoch: 1_795_000_000)
+    /// As what was written down last was; its text is made only when somebody reads it.
+    private var written: Controller?
     /// What a crash leaves.
-    var disk: JSONValue?
+    var disk: JSONValue? { written?.snapshot }
     var rules = Rules()
     var agents: [ProcessName: SimulatedAgent] = [:]
     /// Performers that are at work: when they are done, and with what.
@@ -116,7 +119,7 @@ struct Simulation {
             case .persist: mustPersist = true
             case .answerLease(let token, let result):
                 // On disk before it is answered.
-                if mustPersist { disk = controller.snapshot }
+                if mustPersist { written = controller }
                 answer(token, result)
             case .reload(let order): work.append((now + delay(), .reload(order)))
             case .probe(let order): work.append((now + delay(), .probe(order)))
@@ -125,7 +128,7 @@ struct Simulation {
             default: break
             }
         }
-        if mustPersist && !crashesBeforeSaving { disk = controller.snapshot }
+        if mustPersist && !crashesBeforeSaving { written = controller }
         // What is gone for good has no last good keys any more.
         for (name, file) in files where file.goneSince != nil {
             if !file.keys.contains(where: { Self.id($0).map(controller.pool.holds) ?? false }) { files[name] = nil }
@@ -157,7 +160,17 @@ struct Simulation {
     // MARK: - Files
 
     static func keyText(_ name: String) -> String { "sk-kimi-SIMULATED\(name)RkVn9Xb4Tm6Wc1Yd8Jf3" }
-    static func id(_ name: String) -> KeyID? { Key(keyText(name))?.id }
+    static func id(_ name: String) -> KeyID? {
+        // The digests took a quarter of all time.
+        ids.withLock { known in
+            if let id = known[name] { return id }
+            let id = Key(keyText(name))?.id
+            known[name] = id
+            return id
+        }
+    }
+
+    private static let ids = Mutex<[String: KeyID]>([:])
 
     mutating func write(_ account: String, _ keys: [String]) throws {
         digests += 1
