@@ -130,9 +130,8 @@ struct Simulation {
         }
         if mustPersist && !crashesBeforeSaving { written = controller }
         // What is gone for good has no last good keys any more.
-        for (name, file) in files where file.goneSince != nil {
-            if !file.keys.contains(where: { Self.id($0).map(controller.pool.holds) ?? false }) { files[name] = nil }
-        }
+        let known = controller.pool.accountNames
+        for (name, file) in files where file.goneSince != nil && !known.contains(name) { files[name] = nil }
         guard !crashesBeforeSaving else { return }
         try rules.check(self, before: before, effects: effects, input: input)
     }
