@@ -78,9 +78,13 @@ public struct ControlClient: Sendable {
     /// - Parameters:
     ///   - line: Called with each line.
     ///   - target: Path and query.
-    public func stream(_ target: String, line: ([UInt8]) -> Void) throws(ControlClientError) {
+    ///   - interval: How long to wait at most for what comes until `onPause` is called; nil: as long as it takes.
+    public func stream(
+        _ target: String, interval: Duration? = nil, onPause: () -> Void = {}, line: ([UInt8]) -> Void
+    ) throws(ControlClientError) {
         var rest: [UInt8] = []
-        let status = try exchange("GET", target, body: nil, deadline: nil) { piece in
+        let status = try exchange("GET", target, body: nil, deadline: nil, interval: interval) { piece in
+            if piece.isEmpty { onPause() }
             rest += piece
             while let end = rest.firstIndex(of: 10) {
                 line(Array(rest[..<end]))
@@ -92,8 +96,10 @@ public struct ControlClient: Sendable {
         }
     }
 
+    /// - Parameter interval: An empty piece tells that nothing came for so long.
     private func exchange(
-        _ method: String, _ target: String, body: JSONValue?, deadline: Int64?, piece: (ArraySlice<UInt8>) -> Void
+        _ method: String, _ target: String, body: JSONValue?, deadline: Int64?, interval: Duration? = nil,
+        piece: (ArraySlice<UInt8>) -> Void
     ) throws(ControlClientError) -> Int {
         let connection: UnixSocket
         do throws(SystemError) { connection = try UnixSocket(connectingTo: socket) } catch { throw .noDaemon(error) }
@@ -106,8 +112,11 @@ public struct ControlClient: Sendable {
         var reader = HTTPResponseReader()
         while !reader.isComplete {
             let bytes: [UInt8]
-            do throws(SystemError) { bytes = try connection.receive(until: deadline) } catch {
-                throw .interrupted(error)
+            let pause = interval.map { EventLoop.now + $0.nanoseconds }
+            do throws(SystemError) { bytes = try connection.receive(until: deadline ?? pause) } catch {
+                guard deadline == nil, pause != nil, error.errno == .timedOut else { throw .interrupted(error) }
+                piece([])
+                continue
             }
             try reader.take(bytes, piece: piece)
         }

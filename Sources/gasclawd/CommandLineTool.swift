@@ -104,6 +104,20 @@ enum Output {
     static var isTerminal: Bool { isatty(1) == 1 }
     static func error(_ line: String) { write(2, line + "\n") }
 
+    struct Size {
+        var rows: Int
+        var columns: Int
+    }
+    /// Of the terminal that standard output is; nil where it is none. One that does not tell is as large as can be.
+    static var terminalSize: Size? {
+        guard isTerminal else { return nil }
+        var size = winsize()
+        guard ioctl(1, UInt(TIOCGWINSZ), &size) == 0, size.ws_row > 0, size.ws_col > 0 else {
+            return Size(rows: .max, columns: .max)
+        }
+        return Size(rows: Int(size.ws_row), columns: Int(size.ws_col))
+    }
+
     private static func write(_ descriptor: Int32, _ text: String) {
         do throws(SystemError) { try Syscalls.writeAll(descriptor, Array(text.utf8)) } catch {
             exit(error.errno == .brokenPipe ? 0 : 1)
@@ -127,7 +141,31 @@ struct CommonOptions: ParsableArguments {
         if let named = CurrentProcess.environmentValue("GASCLAWD_SOCKET"), named.hasPrefix("/") {
             return ControlClient(socket: FilePath(named))
         }
-        return ControlClient(socket: ControlClient.socketPath(runtime: try paths().runtime))
+        do {
+            return ControlClient(socket: ControlClient.socketPath(runtime: try paths().runtime))
+        } catch let refused as CommandFailure where refused.code == 78 {
+            guard let client = try clientOfDefaultSocket() else { throw refused }
+            return client
+        }
+    }
+
+    /// A file that is no TOML, or gone, does not say where the daemon is that was started with it; the default socket is
+    /// tried (contract E). Another daemon is not mistaken for it: what was meant for one town must not stop another.
+    ///
+    /// - Returns: nil where no daemon answers that has this file.
+    private func clientOfDefaultSocket() throws -> ControlClient? {
+        let environment = ConfigurationEnvironment.current
+        guard let file = ConfigurationFile.find(option: config, environment: environment).path else { return nil }
+        let runtime: FilePath
+        do throws(ConfigurationErrors) {
+            runtime = try Configuration.loadPaths(nil, path: "", environment: environment).runtime
+        } catch { return nil }
+        let client = ControlClient(socket: ControlClient.socketPath(runtime: runtime))
+        let path = try ConfigurationSource.absolute(file).shown
+        do throws(ControlClientError) {
+            let status = try client.request("GET", "/v1/status", timeout: .seconds(5))
+            return status["config"]?["path"]?.string == path ? client : nil
+        } catch { return nil }
     }
 
     func paths() throws -> Configuration.Paths {

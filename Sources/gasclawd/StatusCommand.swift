@@ -13,7 +13,10 @@ struct StatusCommand: ParsableCommand {
     @OptionGroup var options: CommonOptions
     @Flag(help: "Print JSON.") var json = false
     @Flag(help: "Exit with 1 unless the daemon is ready.") var check = false
-    @Flag(help: "Show it again at each event, until Ctrl-C.") var watch = false
+    @Flag(help: "Show it again at each event, and every 5 s, until Ctrl-C.") var watch = false
+
+    /// Ages and times that are left would stand still until something happens.
+    private static let interval = Duration.seconds(5)
 
     func validate() throws {
         if watch && check { throw ValidationError("--watch does not end, so --check would have nothing to say") }
@@ -24,10 +27,12 @@ struct StatusCommand: ParsableCommand {
         guard watch else { return try once(client) }
         try show(client)
         var failure: (any Error)?
+        func again() { do { try show(client) } catch { failure = failure ?? error } }
+        // For programs there is nothing new without an event.
+        let interval = json ? nil : Self.interval
         do throws(ControlClientError) {
             // Behind all that has happened: only what comes is of interest.
-            try client.stream("/v1/events?follow=1&since=\(Int.max)") { _ in
-                do { try show(client) } catch { failure = error }
+            try client.stream("/v1/events?follow=1&since=\(Int.max)", interval: interval, onPause: again) { _ in again()
             }
         } catch {
             throw ControlClient.failure(error, socket: client.socket)
@@ -39,11 +44,10 @@ struct StatusCommand: ParsableCommand {
     private func show(_ client: ControlClient) throws {
         let status = try client.ask("GET", "/v1/status")
         if json { return Output.write(status.line + "\n") }
+        let text = StatusText.render(status, now: .now)
+        guard let size = Output.terminalSize else { return Output.write(text + "\n") }
         // Home, then each line cleared to its end, then all below (ECMA-48).
-        let text = StatusText.render(status, now: .now).split(separator: "\n", omittingEmptySubsequences: false)
-        let isTerminal = Output.isTerminal
-        let picture = text.joined(separator: isTerminal ? "\u{1B}[K\n" : "\n")
-        Output.write(isTerminal ? "\u{1B}[H\(picture)\u{1B}[J" : picture + "\n")
+        Output.write("\u{1B}[H\(Picture.fitting(text, size).joined(separator: "\u{1B}[K\n"))\u{1B}[J")
     }
 
     private func once(_ client: ControlClient) throws {
@@ -54,6 +58,20 @@ struct StatusCommand: ParsableCommand {
             Output.write(StatusText.render(status, now: .now))
         }
         if check && status["state"]?.string != "ready" { throw ExitCode(1) }
+    }
+}
+
+/// A text that is shown in the place of the last one.
+enum Picture {
+    /// The text's lines, so many and so long as the terminal has room for: what is most important stands above.
+    static func fitting(_ text: String, _ size: Output.Size) -> [String] {
+        var lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
+            String($0.prefix(size.columns))
+        }
+        while lines.last?.isEmpty == true { lines.removeLast() }
+        guard lines.count > size.rows, size.rows > 1 else { return lines }
+        let left = lines.count - size.rows + 1
+        return lines.prefix(size.rows - 1) + ["… \(left) more \(left == 1 ? "line" : "lines")"]
     }
 }
 
@@ -78,8 +96,12 @@ enum StatusText {
         }
         let config = status["config"]
         if config?["ok"]?.bool == false {
-            text += "configuration refused, the last good one is in force:\n"
-            for error in config?["errors"]?.array ?? [] { text += "  \(error.string ?? "")\n" }
+            let errors = (config?["errors"]?.array ?? []).compactMap(\.string)
+            text += "the configuration is refused, the last good one is in force\n"
+            // The second line has one already, as a rule.
+            if errors.count != 1 || status["detail"]?.string?.hasSuffix(errors[0]) != true {
+                for error in errors { text += "  \(error)\n" }
+            }
         }
         let keys = status["keys"]?["items"]?.array ?? []
         if !keys.isEmpty {
@@ -132,7 +154,7 @@ enum StatusText {
             // An error with a place reads as a compiler's.
             let isPlaced = error.first?.isNumber ?? false
             return "refused: \(item["path"]?.string ?? ""):\(isPlaced ? "" : " ")\(error)"
-                + " (the keys it held before stay in use)\n"
+                + " (keys that it held before stay in use)\n"
         }.joined()
     }
 

@@ -215,6 +215,29 @@ import Testing
         }
     }
 
+    @Test func whoFollowsIsToldWhenNothingComes() throws {
+        try withServer { server in
+            var pauses = 0
+            var lines: [String] = []
+            do throws(ControlClientError) {
+                try ControlClient(socket: server.socket).stream(
+                    "/v1/events?follow=1", interval: .milliseconds(20),
+                    onPause: {
+                        pauses += 1
+                        guard pauses >= 3 else { return }
+                        server.publish(seq: pauses, type: "a", line: "{\"seq\":\(pauses)}")
+                        guard lines.count >= 2 else { return }
+                        do { try server.server.close() } catch { Issue.record("\(error)") }
+                    }
+                ) { lines.append(String(decoding: $0, as: UTF8.self)) }
+            } catch {
+                // The server ended it.
+            }
+            #expect(pauses >= 3)
+            #expect(lines.prefix(2) == ["{\"seq\":1,\"type\":\"a\"}", "{\"seq\":3}"])
+        }
+    }
+
     @Test func aFollowerThatNeverReadsCostsBoundedMemoryAndIsToldWhatItMissed() throws {
         try withServer { server in
             let slow = try server.connect()

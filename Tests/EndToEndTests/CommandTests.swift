@@ -70,6 +70,28 @@ import Testing
         }
     }
 
+    @Test func aFileThatIsNoTOMLAnyMoreStillLeadsToItsDaemonAndToNoOther() throws {
+        try withTown { town in
+            town.variables["GASCLAWD_PATHS_RUNTIME"] = town.runtime
+            try town.startDaemon()
+            let good = try #require(try Disk.read(town.configuration))
+            try Disk.replace(town.configuration, Array("[town\n".utf8))
+            #expect(try town.gasclawd("status").status == .exited(0))
+            #expect(try town.gasclawd("reload").status == .exited(78))
+            Disk.remove(town.configuration)
+            #expect(try town.gasclawd("status").status == .exited(0))
+            // Another file is another daemon's.
+            let other = town.directory + "/other.toml"
+            try Disk.replace(other, Array("[town\n".utf8))
+            let result = try Program.run(
+                [MiniatureTown.gasclawd, "stop", "--config", other], environment: town.environment)
+            #expect(result.status == .exited(78))
+            #expect(text(result.errors).hasPrefix("\(other):1:"))
+            try Disk.replace(town.configuration, good)
+            #expect(try town.gasclawd("status").status == .exited(0))
+        }
+    }
+
     @Test func eventsCanBeAskedForByNumberAndByType() throws {
         try withTown { town in
             try town.startDaemon()
