@@ -127,13 +127,17 @@ extension KeysCommand {
 }
 
 enum StandardInput {
+    private static let interrupt: UInt8 = 3
+
     /// Reads all of standard input; on a terminal one line, which is not shown.
     static func readSecret(prompt: String, limit: Int) throws -> [UInt8] {
         var saved = termios()
         let isTerminal = tcgetattr(0, &saved) == 0
         if isTerminal {
             var quiet = saved
-            quiet.c_lflag &= ~UInt32(ECHO)
+            // Ctrl-C as a character that ends the line: its signal would leave a terminal that shows nothing.
+            quiet.c_lflag &= ~UInt32(ECHO | ISIG)
+            quiet.c_cc.11 = interrupt
             tcsetattr(0, TCSAFLUSH, &quiet)
             write(prompt)
         }
@@ -150,6 +154,9 @@ enum StandardInput {
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { return bytes }
             bytes += buffer[..<count]
+            if isTerminal, bytes.contains(interrupt) {
+                throw CommandFailure(code: 1, "keys add: interrupted (nothing was changed)")
+            }
             if isTerminal, bytes.contains(10) { return bytes }
         }
         throw CommandFailure(code: 1, "keys add: more than \(limit) bytes: that is no key (nothing was changed)")
