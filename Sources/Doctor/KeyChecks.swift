@@ -75,12 +75,13 @@ enum KeyChecks {
                 id, title, "no key: \(why)",
                 fix: "write \(x.configuration.accounts.shown)/1/config.toml (README shows one), or gasclawd keys add")
         }
-        guard let first = broken.first else {
+        guard !broken.isEmpty else {
             return .ok(id, title, "\(keys.count) in \(accounts.count) \(accounts.count == 1 ? "account" : "accounts")")
         }
+        let problems = broken.map { "\($0.path.shown): \($0.problem ?? "")" }
         return .warning(
-            id, title, "\(keys.count) usable; \(first.path.shown): \(first.problem ?? "")",
-            fix: "mend or remove \(first.path.shown)")
+            id, title, "\(keys.count) usable; \(problems.joined(separator: "; "))",
+            fix: "mend or remove \(broken.map(\.path.shown).joined(separator: ", "))")
     }
 
     private static func modes(_ x: Examination, _ accounts: [Account]) -> Check {

@@ -244,6 +244,11 @@ import Timekeeping
             },
             Ailment("keys.files", .failed, "no key:") { try $0.remove("accounts/1/config.toml") },
             Ailment("keys.files", .warning, "2/config.toml") { try $0.write("accounts/2/config.toml", "[providers") },
+            // All of them, and not the first alone.
+            Ailment("keys.files", .warning, "2/config.toml: the file is empty; ") {
+                try $0.write("accounts/2/config.toml", "")
+                try $0.write("accounts/3/config.toml", "[providers")
+            },
             Ailment("keys.files", .warning, "it holds no key") { try $0.write("accounts/2/config.toml", "a = 1\n") },
             Ailment("keys.modes", .warning, "others can read") { chmodFile("\($0.accounts)/1/config.toml", 0o640) },
             Ailment("keys.state", .warning, "others can look into") { chmodFile($0.state, 0o755) },
