@@ -143,7 +143,8 @@ import Timekeeping
         try withTown(agent: "hooks = true") { town in
             try town.install()
             try Disk.makeDirectories(town.configDirectory, mode: 0o700)
-            let theirs = #"{"hooks":{"StopFailure":[{"hooks":[{"type":"command","command":"theirs"}]}],"Stop":[1]},"x":1}"#
+            let theirs =
+                #"{"hooks":{"StopFailure":[{"hooks":[{"type":"command","command":"theirs"}]}],"Stop":[1]},"x":1}"#
             try Disk.replace(town.configDirectory + "/settings.json", Array(theirs.utf8))
             try town.startDaemon()
             let events = try town.events()
@@ -210,9 +211,11 @@ import Timekeeping
             let sighting = try events.next("sighting") { $0["by"] == "probe" }
             #expect(sighting["acted"] == true && sighting["id"]?.string == key.id)
             #expect(sighting["text"]?.string?.contains("weekly 0 of 100 left") == true)
-            let cooled = try #require(try events.seen("key.cooled").last)
-            let until = try #require(cooled["until"]?.string.flatMap { Timestamp(rfc3339: $0) })
-            #expect((until - Timestamp.now).wholeMilliseconds > 2 * 86_400_000)
+            // It comes behind the sighting; the one before was for an hour.
+            try events.next("key.cooled") { cooled in
+                let until = cooled["until"]?.string.flatMap { Timestamp(rfc3339: $0) }
+                return (until.map { ($0 - .now).wholeMilliseconds } ?? 0) > 2 * 86_400_000
+            }
             let asked = try JSONValue(parsing: (try Disk.read(provider + "/provider.jsonl") ?? []).prefix { $0 != 10 })
             #expect(asked["path"] == "/coding/v1/usages")
             #expect(asked["user_agent"]?.string?.hasPrefix("gasclawd/") == true)
