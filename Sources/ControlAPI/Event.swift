@@ -68,7 +68,7 @@ extension Event {
             "bootstrap.step",
             [
                 ("step", .string(step)), ("result", .string(result)),
-                ("seconds", JSONValue(Double(took.wholeMicroseconds) / 1_000_000)),
+                ("seconds", JSONValue(Double(took.wholeMilliseconds) / 1000)),
                 ("detail", .string(detail)),
             ])
     }

@@ -27,7 +27,7 @@ public struct BootstrapStep: Sendable {
     public var json: JSONValue {
         [
             "step": .string(name), "result": .string(result.rawValue),
-            "seconds": JSONValue(Double(took.wholeMicroseconds) / 1_000_000), "detail": .string(detail),
+            "seconds": JSONValue(Double(took.wholeMilliseconds) / 1000), "detail": .string(detail),
         ]
     }
 }

@@ -19,7 +19,8 @@ struct ReloadCommand: ParsableCommand {
             throw ValidationError("--timeout takes a duration as 30s or 10m")
         }
         let client = try options.client()
-        let seconds = limit.wholeMilliseconds / 1000
+        // Whole ones; less than was asked for would be an answer too early.
+        let seconds = (limit.wholeMilliseconds + 999) / 1000
         let status: Int
         let answer: JSONValue
         do throws(ControlClientError) {
@@ -35,7 +36,9 @@ struct ReloadCommand: ParsableCommand {
             guard !json else { return }
             let agents = (answer["agents_to_reload"]?.array ?? []).compactMap(\.string)
             Output.write("generation \(answer["generation"]?.integer ?? 0) is in force\n")
-            if !agents.isEmpty { Output.write("to be started anew: \(agents.joined(separator: " "))\n") }
+            if !agents.isEmpty {
+                Output.write("\(wait ? "" : "to be ")started anew: \(agents.joined(separator: " "))\n")
+            }
         case 422:
             let errors = (answer["errors"]?.array ?? []).compactMap(\.string)
             throw CommandFailure(code: 78, lines: json ? [] : errors)
