@@ -20,6 +20,12 @@ struct RunCommand: ParsableCommand {
         // First of all, before anything is started that could inherit or copy it.
         let given = GivenKeys.take()
         let (configuration, path) = try options.configuration()
+        let socket = ControlClient.socketPath(runtime: configuration.paths.runtime)
+        if let named = options.socket, FilePath(named) != socket {
+            // It is for those who ask; to take it in silence would leave them asking in vain.
+            throw CommandFailure(
+                code: 64, "run: --socket: the daemon listens on \(socket.shown) (paths.runtime sets its folder)")
+        }
         let level = SharedLevel(Logger.Level(configuration.log))
         let writer: RecordWriter
         let isJournal = Journal.isStandardError

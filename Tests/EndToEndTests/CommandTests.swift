@@ -57,6 +57,9 @@ import Testing
                 let result = try Program.run([MiniatureTown.gasclawd] + arguments, environment: town.environment)
                 #expect(text(result.errors) == "gasclawd: \(expected) shows what there is)\n")
             }
+            let elsewhere = try town.gasclawd("run", "--socket", town.directory + "/other.sock")
+            #expect(elsewhere.status == .exited(64))
+            #expect(text(elsewhere.errors).contains("listens on \(town.runtime)/control.sock (paths.runtime"))
             let missing = try Program.run(
                 [MiniatureTown.gasclawd, "run", "--config", town.directory + "/none.toml"],
                 environment: town.environment)
