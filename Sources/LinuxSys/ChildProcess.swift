@@ -82,7 +82,7 @@ public final class Command {
     ///   - loop: Where it is waited for.
     ///   - timeout: Then it and its descendants are ended, TERM first, KILL after 5 s.
     ///   - completion: Called once on the loop's thread.
-    /// - Returns: The command, for ``end()``; nobody has to keep it.
+    /// - Returns: The command, for ``end(then:)``; nobody has to keep it.
     @discardableResult
     public static func run(
         _ arguments: [String], input: [UInt8]? = nil, environment: [String], directory: FilePath? = nil,
