@@ -93,7 +93,7 @@ public struct KeyPool: Sendable {
     /// The longest cooldown that one sighting alone can lead to without a reset time (design: rows can be forged).
     static let unconfirmedMax = Duration.seconds(60 * 60)
     /// No reset time beyond this is believed, and no longer wait.
-    static let resetMax = Duration.seconds(32 * 86400)
+    package static let resetMax = Duration.seconds(32 * 86400)
     /// How far apart two sightings have to be to confirm each other.
     static let confirmationMin = Duration.seconds(60)
 

@@ -36,7 +36,9 @@ struct Rules {
         var out: Set<KeyID> = []
         for (name, memory) in records {
             guard let id = KeyID(text: name) else { continue }
-            rests[id] = memory["cooldown"]?["until"]?.string.flatMap { Timestamp(rfc3339: $0) }
+            // A rest that a clock of before made longer than any may be is cut at the start.
+            let longest = simulation.now + KeyPool.resetMax
+            rests[id] = memory["cooldown"]?["until"]?.string.flatMap { Timestamp(rfc3339: $0) }.map { min($0, longest) }
             if memory["disabled"]?.object != nil { out.insert(id) }
         }
         resting = rests
