@@ -63,6 +63,8 @@ public struct Controller: Sendable {
     /// Conversations of agents that gt brings back, by session: their panes are new.
     var sessionTickets: [String: ResumeTicket] = [:]
     var deaths: [PanePlace: Deaths] = [:]
+    /// When a tmux server died under its sessions, by its socket.
+    var lostServers: [String: Timestamp] = [:]
     var numbers: SeededNumbers
     var nextReloadID: UInt64 = 1
 
@@ -180,6 +182,7 @@ public struct Controller: Sendable {
             reloadPerformed(id, failure, now)
         case .reloadPutOff(let id, let why): reloadPutOff(id, why, now)
         case .paneSeen(let place, let state): paneSeen(place, state, now)
+        case .serverEnded(let socket, let isCrash): serverEnded(socket, isCrash, now)
         case .stopped(let isStopped): setHold(.stop, isStopped, nil)
         case .held(let hold, let isOn, let note): setHold(hold, isOn, note)
         case .townForgotten: forgetTown()

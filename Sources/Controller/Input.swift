@@ -90,6 +90,10 @@ public enum Input: Sendable {
     case reloadPutOff(id: UInt64, why: String)
     /// What became of a pane whose agent has ended.
     case paneSeen(PanePlace, PaneState)
+    /// A tmux server has ended, and all its sessions with it.
+    ///
+    /// - Parameter isCrash: A signal ended it; nil: nobody knows.
+    case serverEnded(socket: String, isCrash: Bool?)
     /// A time that was asked for has come.
     case woke
 }

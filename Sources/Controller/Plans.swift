@@ -49,6 +49,7 @@ extension Controller {
             value["pane"] = .string(place.pane)
             value["conversation"] = .optional(plan.conversation?.text)
             value["ours"] = .bool(plan.isOurs)
+            value["server_lost"] = .bool(plan.isServerLost)
             entries.append(.object(value))
         }
         for (session, plan) in plannedReturns.sorted(by: { $0.key < $1.key }) {
@@ -85,7 +86,8 @@ extension Controller {
                 revivals[PanePlace(socket: socket, pane: pane)] = Revival(
                     session: session, identity: identity, reason: reason, since: now, due: due, attempts: attempts,
                     conversation: value["conversation"]?.string.flatMap(ConversationID.init),
-                    isOurs: value["ours"]?.bool ?? false)
+                    isOurs: value["ours"]?.bool ?? false,
+                    isServerLost: value["server_lost"]?.bool ?? false)
             } else {
                 returns[session] = Return(
                     identity: identity, reason: reason, since: now, due: due, attempts: attempts)

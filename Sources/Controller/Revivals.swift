@@ -22,6 +22,8 @@ struct Revival: Sendable {
     let isOurs: Bool
     /// It is a service, which is brought back as one: all that is added here is its conversation.
     var isService = false
+    /// Its session went with the tmux server, which nobody had told to end.
+    var isServerLost = false
     var stage = Stage.waiting
 }
 
@@ -116,7 +118,39 @@ extension Controller {
             attempts: deaths,
             // What killed it may be its conversation: that is tried once.
             conversation: isTrial || deaths > 1 ? nil : conversation(toResume: lease), isOurs: isTrial,
-            isService: isService)
+            isService: isService,
+            isServerLost: lostServers[place.socket].map { now - $0 < Self.serverTime && $0 <= now } ?? false)
+    }
+
+    /// The agents of a server that dies with it die within this time.
+    private static let serverTime = Duration.seconds(5)
+
+    /// Where a tmux server ends in order, its sessions were ended before it, or it was told to end them: that is
+    /// somebody's wish. One that dies takes all of them along, and gt brings back those of its own roles alone.
+    mutating func serverEnded(_ socket: String, _ isCrash: Bool?, _ now: Timestamp) {
+        let recent = revivals.filter { $0.key.socket == socket && now - $0.value.since < Self.serverTime }
+        let living = leases.values.count { $0.place?.socket == socket && !$0.isNested }
+        // Sessions are ended one by one; several at once have lost their server.
+        guard isCrash ?? (living + recent.count > 1) else { return }
+        effects.append(.note("the tmux server has died; its agents are brought back"))
+        lostServers = lostServers.filter { now - $0.value < Self.serverTime }
+        lostServers[socket] = now
+        for place in recent.keys { revivals[place]?.isServerLost = true }
+        effects.append(.persist)
+    }
+
+    /// There is no pane any more in which an agent could be started again: gt makes its session anew.
+    private mutating func planReturn(of revival: Revival, _ now: Timestamp) {
+        // gt was faster.
+        guard !leases.values.contains(where: { $0.session == revival.session }) else { return }
+        if let conversation = revival.conversation {
+            sessionTickets[revival.session] = ResumeTicket(
+                conversation: conversation, expires: now + Self.ticketLife)
+        }
+        guard !revival.isService, RestartVerb.arguments(for: revival.identity) != nil else { return }
+        returns[revival.session] = Return(
+            identity: revival.identity, reason: revival.reason, since: revival.since, due: now,
+            attempts: revival.attempts)
     }
 
     /// Asks for a look at the panes whose time has come.
@@ -137,6 +171,7 @@ extension Controller {
         case .gone:
             revivals[place] = nil
             deaths[place] = nil
+            if revival.isServerLost { planReturn(of: revival, now) }
         case .alive:
             // gt was faster, and what it started has not asked us yet, or never will.
             revivals[place] = nil

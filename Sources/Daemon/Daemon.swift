@@ -73,6 +73,7 @@ public final class Daemon {
     var stopCall: ControlCall?
 
     private var processes: [ProcessName: ProcessHandle] = [:]
+    private var tmuxServers: [ProcessIdentity: ProcessHandle] = [:]
     var calls: [UInt64: ControlCall] = [:]
     var reloadWaiters: [UInt64: ReloadWaiter] = [:]
     var inbox: [Input] = []
@@ -321,8 +322,25 @@ public final class Daemon {
             }
             guard let held else { return handleLater(.processExited(process)) }
             processes[process] = held
+            watchServer(of: process.pid)
         } catch {
             log.error("the end of a process cannot be seen", metadata: ["pid": "\(process.pid)", "error": "\(error)"])
+        }
+    }
+
+    /// Holds the tmux server that an agent lives in: with it go all its agents at once.
+    private func watchServer(of agent: Int32) {
+        guard let server = TmuxServer(of: agent), tmuxServers[server.process] == nil else { return }
+        do throws(SystemError) {
+            tmuxServers[server.process] = try ProcessHandle(server.process, on: loop) { [unowned self] in
+                let status = tmuxServers.removeValue(forKey: server.process)?.status
+                handle(
+                    .serverEnded(
+                        socket: server.socket,
+                        isCrash: status.map { if case .signalled = $0 { true } else { !$0.isSuccess } }))
+            }
+        } catch {
+            log.debug("the end of the tmux server cannot be seen", metadata: ["error": "\(error)"])
         }
     }
 

@@ -340,6 +340,63 @@ import Timekeeping
         #expect(harness.report().agents.isEmpty)
     }
 
+    private static let folder = Harness.town + "/project/crew/max"
+
+    /// A dog and a crew member whose sessions are gone with their server; the order in which that is told is anything.
+    private func lose(
+        isCrash: Bool?, serverFirst: Bool, sessions: Int = 2
+    ) throws -> (harness: Harness, crew: Agent) {
+        var harness = try Harness(keys: 1)
+        let crew = try harness.launch(
+            "pr-crew-max", pane: "%1", directory: Self.folder, role: "project/crew/max")
+        let others = sessions > 1 ? [try harness.launch("hq-dog-1", pane: "%2", role: "dog/1")] : []
+        harness.turn(crew, begins: false)
+        harness.pass(600)
+        harness.pane = .gone
+        let socket = try #require(try harness.lease(crew).place?.socket)
+        if serverFirst { harness.feed(.serverEnded(socket: socket, isCrash: isCrash)) }
+        for agent in [crew] + others { harness.feed(.processExited(agent.process)) }
+        if !serverFirst { harness.feed(.serverEnded(socket: socket, isCrash: isCrash)) }
+        return (harness, crew)
+    }
+
+    @Test(arguments: [true, nil] as [Bool?], [true, false])
+    func agentsOfATmuxServerThatDiedAreMadeAnewByGt(isCrash: Bool?, serverFirst: Bool) throws {
+        var (harness, crew) = try lose(isCrash: isCrash, serverFirst: serverFirst)
+        harness.pass(14)
+        #expect(harness.all("agent.reload.started").isEmpty, "it is first gt's to mend")
+        harness.pass(1)
+        let order = try #require(harness.restart)
+        #expect(order.arguments == ["crew", "restart", "project/max"])
+        let new = try harness.perform(order, directory: Self.folder, role: "project/crew/max")
+        #expect(try harness.lease(new).conversation == crew.conversation)
+        harness.pass(86400)
+        #expect(harness.all("agent.reload.started").count == 1, "gt has no verb for a dog")
+    }
+
+    @Test func whatASavedStateSaysOfALostServerHolds() throws {
+        let (harness, _) = try lose(isCrash: true, serverFirst: false)
+        var next = try Harness(keys: 1, state: harness.controller.snapshot, at: harness.now)
+        next.pane = .gone
+        next.pass(60)
+        #expect(next.all("agent.reload.started").count == 1)
+    }
+
+    @Test(arguments: [(false, 2), (nil, 1)] as [(Bool?, Int)])
+    func aServerThatEndsInOrderTakesNobodyWithIt(isCrash: Bool?, sessions: Int) throws {
+        var (harness, _) = try lose(isCrash: isCrash, serverFirst: false, sessions: sessions)
+        harness.pass(86400)
+        #expect(harness.all("agent.reload.started").isEmpty)
+    }
+
+    @Test func whomGtWasFasterToBringBackIsLeftToIt() throws {
+        var (harness, _) = try lose(isCrash: true, serverFirst: true)
+        harness.pass(5)
+        _ = try harness.launch("pr-crew-max", pane: "%1", role: "project/crew/max")
+        harness.pass(86400)
+        #expect(harness.all("agent.reload.started").isEmpty)
+    }
+
     @Test func aMayorThatIsAServiceIsBroughtBackAsOneWithItsConversation() throws {
         var harness = try Harness(keys: 1)
         var settings = Harness.settings

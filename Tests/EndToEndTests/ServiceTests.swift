@@ -59,6 +59,29 @@ import Testing
         }
     }
 
+    @Test func afterAKillOfTheTmuxServerAllAgentsComeBackWithTheirConversations() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let before = try town.request("of ada") { $0.directory == ada.directory }
+            let mayor = try town.request("of the mayor") { $0.directory == town.root + "/mayor" }
+            let events = try town.events()
+            let server = try #require(
+                Int32(try town.tmux("display-message", "-p", "#{pid}").filter(\.isNumber)))
+            let count = try town.requests().count
+            kill(server, SIGKILL)
+            let finished = try events.next("agent.reload.finished") { $0["session"]?.string == ada.session }
+            #expect(finished["reason"] == "recovered" && finished["resumed"] == true)
+            try town.request("of the same conversation", after: count) {
+                $0.directory == ada.directory && $0.conversation == before.conversation
+            }
+            try town.request("of the mayor's conversation", after: count) {
+                $0.directory == mayor.directory && $0.conversation == mayor.conversation
+            }
+        }
+    }
+
     @Test func afterAKillOfGasclawdAllAreTakenUpAndNothingIsStartedTwice() throws {
         try withTown(sections: Self.all) { town in
             try town.install()
