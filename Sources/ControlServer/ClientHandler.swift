@@ -38,6 +38,7 @@ final class ClientHandler: ChannelInboundHandler {
     private var body: [UInt8] = []
     private var isTooLarge = false
     private var isComplete = false
+    private var isInputClosed = false
     /// The call that waits for its answer.
     private var open: UInt64?
     private var healthTimer: Scheduled<Void>?
@@ -50,12 +51,18 @@ final class ClientHandler: ChannelInboundHandler {
     private var types: Set<String> = []
     private var lastSeq = 0
     private var pending = 0
+    /// What it has taken in all, in bytes, and when it is looked whether it takes more.
+    private var taken = 0
+    private var stallTimer: Scheduled<Void>?
+    private let readerPatience: TimeAmount
     private var dropped = 0
     private var lastDropped = (seq: 0, time: Timestamp(microseconds: 0))
 
     init(
-        clients: ClientList, userID: UInt32, bootID: String, onEvent: @escaping @Sendable (ControlEvent) -> Void
+        clients: ClientList, userID: UInt32, bootID: String, readerPatience: TimeAmount,
+        onEvent: @escaping @Sendable (ControlEvent) -> Void
     ) {
+        self.readerPatience = readerPatience
         self.clients = clients
         self.userID = userID
         self.bootID = bootID
@@ -119,6 +126,7 @@ final class ClientHandler: ChannelInboundHandler {
         isFollowing = false
         healthTimer?.cancel()
         idleTimer?.cancel()
+        stallTimer?.cancel()
         if let open { onEvent(.withdrawn(open)) }
         open = nil
         self.context = nil
@@ -126,14 +134,27 @@ final class ClientHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A peer that breaks off is its own affair.
+        // A peer that breaks off is its own affair; one that speaks something else is told so.
+        if error is HTTPParserError, !isFollowing, !isTooLarge, open == nil {
+            write(.failure(ControlError(code: "bad_request", message: "that is no HTTP/1.1 request")), closing: true)
+        }
         context.close(promise: nil)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            // It has said all. This comes behind all requests, so the last one at most waits for its answer.
+            isInputClosed = true
+            if !isFollowing, head == nil || open == nil && !isComplete { end() }
+        }
+        context.fireUserInboundEventTriggered(event)
     }
 
     /// Ends the connection after what was written.
     func end() {
         guard let context else { return }
         if isFollowing { context.write(wrapOutboundOut(.end(nil)), promise: nil) }
+        isFollowing = false
         context.flush()
         context.close(promise: nil)
     }
@@ -147,21 +168,28 @@ final class ClientHandler: ChannelInboundHandler {
             body = []
             isTooLarge = false
             isComplete = false
+            let length = head.headers.first(name: "content-length").flatMap { Int($0) } ?? 0
+            if length > ControlServer.bodyMax { refuseBody() }
         case .body(let buffer):
-            guard body.count + buffer.readableBytes <= ControlServer.bodyMax else {
-                isTooLarge = true
-                body = []
-                return
-            }
-            if !isTooLarge { body += buffer.readableBytesView }
+            guard !isTooLarge else { return }
+            guard body.count + buffer.readableBytes <= ControlServer.bodyMax else { return refuseBody() }
+            body += buffer.readableBytesView
         case .end:
+            if isTooLarge, self.head == nil { return end() }
             isComplete = true
             answerIfComplete()
         }
     }
 
+    /// It is told at once, and what is still on its way is read for a moment: many clients read the answer only then.
+    private func refuseBody() {
+        isTooLarge = true
+        body = []
+        answerIfComplete()
+    }
+
     private func answerIfComplete() {
-        guard isComplete, open == nil, let head, let context else { return }
+        guard isComplete || isTooLarge, open == nil, let head, let context else { return }
         let credentials: PeerCredentials
         switch peer {
         case .unknown: return
@@ -169,8 +197,12 @@ final class ClientHandler: ChannelInboundHandler {
         case .known(let known): credentials = known
         }
         guard !isTooLarge else {
-            return finish(
-                .failure(ControlError(code: "too_large", message: "the body is larger than 1 MiB")), closing: true)
+            let isAllHere = isComplete
+            finish(
+                .failure(ControlError(code: "too_large", message: "the body is larger than 1 MiB")), closing: true,
+                atOnce: isAllHere)
+            if !isAllHere { dismiss(context) }
+            return
         }
         let route: (request: ControlCall.Request, isFollowing: Bool)
         do throws(ControlError) {
@@ -219,11 +251,25 @@ final class ClientHandler: ChannelInboundHandler {
 
     // MARK: - Answers
 
-    private func finish(_ reply: ControlReply, closing: Bool = false) {
-        guard let context, let head else { return }
+    /// - Parameter atOnce: The connection is closed when the answer is out; else somebody else sees to it.
+    private func finish(_ reply: ControlReply, closing: Bool = false, atOnce: Bool = true) {
+        guard let head else { return }
         // Before the answer is written: its end lets the next request of the connection in, at once.
         self.head = nil
         isComplete = false
+        // Also where it ends behind the answer: whoever does not read it is not waited for.
+        awaitRequest()
+        let isLast = !head.isKeepAlive || isInputClosed
+        let written = write(reply, closing: isLast || closing, hasBody: head.method != .HEAD)
+        guard let context, let written, closing && atOnce || isLast && !closing else { return }
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        written.whenComplete { _ in bound.value.close(promise: nil) }
+    }
+
+    /// - Parameter hasBody: Not behind HEAD (RFC 9110, section 9.3.2).
+    @discardableResult
+    private func write(_ reply: ControlReply, closing: Bool, hasBody: Bool = true) -> EventLoopFuture<Void>? {
+        guard let context else { return nil }
         var status = 200
         var content: [UInt8]
         var type = "application/json"
@@ -247,21 +293,14 @@ final class ClientHandler: ChannelInboundHandler {
             type = "application/x-ndjson"
         }
         if type == "application/json" { content.append(10) }
-        let keepsAlive = head.isKeepAlive && !closing
         var headers = HTTPHeaders([("content-type", type), ("content-length", String(content.count))])
-        // Also where it ends behind the answer: whoever does not read it is not waited for.
-        awaitRequest()
         if let allowed { headers.add(name: "allow", value: allowed) }
-        if !keepsAlive { headers.add(name: "connection", value: "close") }
+        if closing { headers.add(name: "connection", value: "close") }
         let answer = HTTPResponseHead(
             version: .http1_1, status: HTTPResponseStatus(statusCode: status), headers: headers)
         context.write(wrapOutboundOut(.head(answer)), promise: nil)
-        context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: content)))), promise: nil)
-        let written = context.writeAndFlush(wrapOutboundOut(.end(nil)))
-        if !keepsAlive {
-            let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
-            written.whenComplete { _ in bound.value.close(promise: nil) }
-        }
+        if hasBody { context.write(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: content)))), promise: nil) }
+        return context.writeAndFlush(wrapOutboundOut(.end(nil)))
     }
 
     private func follow(_ lines: [String], _ seq: Int) {
@@ -283,6 +322,7 @@ final class ClientHandler: ChannelInboundHandler {
         if pending > Self.pendingMax || (dropped > 0 && pending > Self.pendingMax / 2) {
             dropped += 1
             lastDropped = (event.seq, event.time)
+            watchReader()
             return
         }
         if dropped > 0 {
@@ -293,12 +333,29 @@ final class ClientHandler: ChannelInboundHandler {
         context?.flush()
     }
 
+    /// One that stands still keeps its place and what waits for it from others: it is given up.
+    private func watchReader() {
+        guard stallTimer == nil, let context else { return }
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        let before = taken
+        stallTimer = context.eventLoop.scheduleTask(in: readerPatience) {
+            let handler = bound.value
+            handler.stallTimer = nil
+            guard handler.isFollowing, handler.taken == before else { return }
+            if case .known(let peer) = handler.peer { handler.onEvent(.abandoned(peer: peer.pid)) }
+            handler.end()
+        }
+    }
+
     private func write(_ line: String) {
         guard let context else { return }
         let buffer = ByteBuffer(bytes: Array(line.utf8) + [10])
         let size = buffer.readableBytes
         pending += size
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        context.write(wrapOutboundOut(.body(.byteBuffer(buffer)))).whenComplete { _ in bound.value.pending -= size }
+        context.write(wrapOutboundOut(.body(.byteBuffer(buffer)))).whenComplete { _ in
+            bound.value.pending -= size
+            bound.value.taken += size
+        }
     }
 }

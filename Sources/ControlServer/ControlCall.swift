@@ -55,6 +55,8 @@ public enum ControlEvent: Sendable {
     case call(ControlCall)
     /// Whoever made the call has gone before it was answered.
     case withdrawn(UInt64)
+    /// A process that followed events and stopped reading them was disconnected.
+    case abandoned(peer: Int32)
 }
 
 /// An event for those who follow.

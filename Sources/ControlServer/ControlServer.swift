@@ -27,21 +27,28 @@ public final class ControlServer: Sendable {
     ///   - socketPath: At most 107 bytes (unix(7)).
     ///   - bootID: Of this process.
     ///   - userID: Ours: it and root may call.
+    ///   - readerPatience: How long a reader of events may stand still while more waits for it than is kept.
     ///   - onEvent: Called on the server's thread.
     public init(
-        socketPath: String, userID: UInt32, bootID: String, onEvent: @escaping @Sendable (ControlEvent) -> Void
+        socketPath: String, userID: UInt32, bootID: String, readerPatience: Duration = .seconds(30),
+        onEvent: @escaping @Sendable (ControlEvent) -> Void
     ) throws {
         let loop = Self.group.next()
         let clients = try loop.submit { NIOLoopBound(ClientList(), eventLoop: loop) }.wait()
         self.clients = clients
         channel = try ServerBootstrap(group: Self.group)
-            .serverChannelOption(.backlog, value: 64)
+            // Agents start all at once: who finds no place waits, and takes the fall-back file after a second.
+            .serverChannelOption(.backlog, value: 512)
+            // Whoever has said all closes its half, as `nc -N` and socat do, and still waits for the answer.
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
-                    // The error handler of NIO answers 400 to what is no HTTP.
-                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: true)
+                    // What is no HTTP is answered by our handler: NIO's own says nothing in the body.
+                    try channel.pipeline.syncOperations.configureHTTPServerPipeline(withErrorHandling: false)
                     try channel.pipeline.syncOperations.addHandler(
-                        ClientHandler(clients: clients.value, userID: userID, bootID: bootID, onEvent: onEvent))
+                        ClientHandler(
+                            clients: clients.value, userID: userID, bootID: bootID,
+                            readerPatience: .nanoseconds(readerPatience.wholeMicroseconds * 1000), onEvent: onEvent))
                 }
             }
             .bind(unixDomainSocketPath: socketPath).wait()

@@ -93,6 +93,8 @@ extension Daemon {
         case .call(let call): serve(call)
         case .withdrawn(let serial):
             if calls.removeValue(forKey: serial) != nil { handle(.leaseWithdrawn(ReplyToken(serial: serial))) }
+        case .abandoned(let peer):
+            log.notice("a reader of events was disconnected: it does not read", metadata: ["pid": "\(peer)"])
         }
     }
 

@@ -45,6 +45,11 @@ public struct UnixSocket: ~Copyable {
     /// Sends all bytes.
     public func send(_ bytes: [UInt8]) throws(SystemError) { try Syscalls.writeAll(descriptor.raw, bytes) }
 
+    /// Closes our half: the peer sees the end, and can still answer (shutdown(2)).
+    public func finishSending() throws(SystemError) {
+        _ = try Syscalls.check("shutdown") { shutdown(descriptor.raw, Int32(SHUT_WR)) }
+    }
+
     /// Waits for bytes.
     ///
     /// - Parameter deadline: On the clock of `EventLoop.now`; nil waits for ever.

@@ -11,10 +11,11 @@ import Testing
 /// Requests that are well made, badly made, and made in pieces.
 @Suite(.serialized) struct ControlServerTests {
     private func withServer(
-        userID: UInt32 = getuid(), answer: @escaping @Sendable (ControlCall) -> ControlReply? = Self.standard,
+        userID: UInt32 = getuid(), readerPatience: Duration = .seconds(30),
+        answer: @escaping @Sendable (ControlCall) -> ControlReply? = Self.standard,
         _ body: (TestServer) throws -> Void
     ) throws {
-        let server = try TestServer(userID: userID, answer: answer)
+        let server = try TestServer(userID: userID, readerPatience: readerPatience, answer: answer)
         do { try body(server) } catch { Issue.record("\(error)") }
         try server.close()
     }
@@ -113,7 +114,9 @@ import Testing
             for nonsense in ["\u{16}\u{3}\u{1}\u{2}\u{0}\r\n\r\n", "GET /v1/status HTTP/9.9\r\n\r\n", "hello\r\n\r\n"] {
                 let client = try server.connect()
                 try client.send(nonsense)
-                #expect(try client.answer().status == 400)
+                let answer = try client.answer()
+                #expect(answer.status == 400)
+                #expect(answer.code == "bad_request")
                 #expect(try client.receive().isEmpty)
             }
             #expect(try server.connect().ask("GET", "/v1/status").status == 200)
@@ -129,6 +132,53 @@ import Testing
                 try server.connect().ask(
                     "POST", "/v1/leases", body: String(repeating: " ", count: (1 << 20) - 30) + Self.lease
                 ).status == 503)
+        }
+    }
+
+    @Test func aBodyThatIsToldToBeTooLargeIsRefusedBeforeItIsSent() throws {
+        try withServer { server in
+            let client = try server.connect()
+            try client.send("POST /v1/leases HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\nx")
+            #expect(try client.answer().status == 413)
+            // What follows is read for a moment and believed in no way: neither as a body nor as a request.
+            try client.send("GET /v1/status HTTP/1.1\r\n\r\n")
+            #expect(try client.receive().isEmpty)
+            let chunked = try server.connect()
+            let chunk = String(repeating: " ", count: 1 << 20)
+            try chunked.send(
+                "POST /v1/leases HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n100000\r\n\(chunk)\r\n1\r\n")
+            try chunked.send(" \r\nno chunk\r\n")
+            #expect(try chunked.answer().status == 413)
+            #expect(try chunked.receive().isEmpty)
+            #expect(server.calls.all.isEmpty)
+        }
+    }
+
+    @Test func whoClosesItsHalfIsAnsweredAll() throws {
+        try withServer { server in
+            let client = try server.connect()
+            try client.send("GET /v1/status HTTP/1.1\r\n\r\nGET /readyz HTTP/1.1\r\n\r\n")
+            try client.finishSending()
+            #expect(try client.answer().status == 200)
+            #expect(try client.answer().status == 503)
+            #expect(try client.receive().isEmpty)
+            // Half a request and no more of it: told or not, it is the end.
+            let half = try server.connect()
+            try half.send("GET /v1/sta")
+            try half.finishSending()
+            while try !half.receive().isEmpty {}
+            #expect(server.calls.all.count == 2)
+        }
+    }
+
+    @Test func theHeadAloneHasNoBodyBehindIt() throws {
+        try withServer { server in
+            let client = try server.connect()
+            try client.send("HEAD /healthz HTTP/1.1\r\n\r\n")
+            var text = ""
+            while !text.contains("\r\n\r\n") { text += String(decoding: try client.receive(), as: UTF8.self) }
+            #expect(text.hasPrefix("HTTP/1.1 405 ") && text.hasSuffix("\r\n\r\n"))
+            #expect(try client.ask("GET", "/v1/status").status == 200)
         }
     }
 
@@ -274,6 +324,31 @@ import Testing
             }
             #expect(seen < 100, "at most a few MiB were kept")
             #expect(missed > 400)
+        }
+    }
+
+    @Test func aFollowerThatStandsStillIsDisconnected() throws {
+        try withServer(readerPatience: .milliseconds(300)) { server in
+            let slow = try server.connect()
+            try slow.send("GET /v1/events?follow=1 HTTP/1.1\r\n\r\n")
+            let quick = try server.connect()
+            try quick.send("GET /v1/events?follow=1 HTTP/1.1\r\n\r\n")
+            var quickly = try Lines(quick)
+            _ = try quickly.next()
+            try eventually { server.calls.all.count == 2 }
+            let padding = String(repeating: "x", count: 64 << 10)
+            var seq = 1
+            try eventually {
+                seq += 1
+                server.publish(seq: seq, type: "a", line: "{\"seq\":\(seq),\"padding\":\"\(padding)\"}")
+                let line = try quickly.next()
+                #expect(line.hasPrefix("{\"seq\":\(seq),"))
+                return !server.calls.abandoned.isEmpty
+            }
+            #expect(server.calls.abandoned == [getpid()])
+            while try !slow.receive().isEmpty {}
+            server.publish(seq: seq + 1, type: "a", line: "{\"seq\":\(seq + 1)}")
+            #expect(try quickly.next() == "{\"seq\":\(seq + 1)}", "the one that reads goes on")
         }
     }
 

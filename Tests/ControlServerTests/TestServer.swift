@@ -19,19 +19,23 @@ final class TestServer {
 
     /// - Parameter answer: What each call is answered; nil leaves it open.
     init(
-        userID: UInt32 = getuid(), answer: @escaping @Sendable (ControlCall) -> ControlReply?
+        userID: UInt32 = getuid(), readerPatience: Duration = .seconds(30),
+        answer: @escaping @Sendable (ControlCall) -> ControlReply?
     ) throws {
         var template = Array("/tmp/gcs.XXXXXX".utf8CString)
         guard let made = mkdtemp(&template) else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
         folder = String(cString: made)
         socket = FilePath(folder + "/control.sock")
         let calls = calls
-        server = try ControlServer(socketPath: socket.string, userID: userID, bootID: "boot") { event in
+        server = try ControlServer(
+            socketPath: socket.string, userID: userID, bootID: "boot", readerPatience: readerPatience
+        ) { event in
             switch event {
             case .call(let call):
                 calls.note(call)
                 if let reply = answer(call) { call.reply(reply) }
             case .withdrawn(let serial): calls.withdraw(serial)
+            case .abandoned(let peer): calls.abandon(peer)
             }
         }
     }
@@ -51,11 +55,14 @@ final class TestServer {
 
 /// What the server handed over.
 final class CallLog: Sendable {
-    private let state = Mutex<(calls: [ControlCall], withdrawn: [UInt64])>(([], []))
+    private let state = Mutex<(calls: [ControlCall], withdrawn: [UInt64], abandoned: [Int32])>(([], [], []))
     var all: [ControlCall] { state.withLock { $0.calls } }
     var withdrawn: [UInt64] { state.withLock { $0.withdrawn } }
+    /// Processes that read no events any more.
+    var abandoned: [Int32] { state.withLock { $0.abandoned } }
     fileprivate func note(_ call: ControlCall) { state.withLock { $0.calls.append(call) } }
     fileprivate func withdraw(_ serial: UInt64) { state.withLock { $0.withdrawn.append(serial) } }
+    fileprivate func abandon(_ peer: Int32) { state.withLock { $0.abandoned.append(peer) } }
 }
 
 /// One connection.
@@ -77,6 +84,9 @@ final class TestClient {
     init(_ socket: FilePath) throws { connection = try UnixSocket(connectingTo: socket) }
 
     func send(_ text: String) throws { try connection.send(Array(text.utf8)) }
+
+    /// Nothing more is sent from here.
+    func finishSending() throws { try connection.finishSending() }
 
     /// The next bytes; empty at the end of the connection.
     func receive() throws -> [UInt8] {
