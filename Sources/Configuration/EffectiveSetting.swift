@@ -7,7 +7,7 @@ import Timekeeping
 public struct EffectiveSetting: Sendable, Hashable {
     /// `section.name`.
     public let key: String
-    /// As it would stand in the file. No setting holds a secret.
+    /// As it would stand in the file. Of the address of an alert only the host: what is behind it is often a secret.
     public let value: String
     /// Where it was given; nil: nowhere, it is the default.
     public let origin: ConfigurationError.Place?
@@ -79,7 +79,8 @@ extension Configuration {
     private static func receiver(_ receiver: Alert.Receiver) -> String {
         switch receiver {
         case .command(let words): "command = \(list(words, quote))"
-        case .url(let url): "url = \(quote(url))"
+        case .url(let url):
+            "url = \(quote(url.split(separator: "/").prefix(2).joined(separator: "//") + "/…"))"
         }
     }
 

@@ -532,7 +532,9 @@ final class Services {
         guard let service = ServiceName(rawValue: name) else {
             let known = ServiceName.allCases.map(\.rawValue).joined(separator: ", ")
             return reply(
-                .failure(ControlError(code: "not_found", message: "there is no service \(name) (there are \(known))")))
+                .failure(
+                    ControlError(
+                        code: "not_found", message: "there is no service \(owner.redact(name)) (there are \(known))")))
         }
         guard supervisor.managed.contains(service) else {
             return reply(

@@ -72,14 +72,13 @@ extension KeysCommand {
             } else {
                 bytes = try StandardInput.readSecret(prompt: "key: ", limit: AccountFile.lengthMax)
             }
-            let lines = bytes.split(separator: 10).map {
-                String(decoding: $0, as: UTF8.self).filter { !$0.isWhitespace }
+            // What separates keys in variables and lists is in none.
+            let words = String(decoding: bytes, as: UTF8.self)
+                .split { $0.isWhitespace || $0 == ":" || $0 == "," || $0 == ";" }
+            guard words.count <= 1 else {
+                throw CommandFailure(code: 1, "keys add: there is more than one word (give one key at a time)")
             }
-            .filter { !$0.isEmpty }
-            guard lines.count <= 1 else {
-                throw CommandFailure(code: 1, "keys add: there is more than one line (give one key at a time)")
-            }
-            guard let text = lines.first else {
+            guard let text = words.first.map(String.init) else {
                 throw CommandFailure(code: 1, "keys add: there is no key (give it on standard input, or with --file)")
             }
             guard let key = Key(text) else {

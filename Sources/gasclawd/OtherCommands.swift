@@ -5,6 +5,7 @@ import Configuration
 import ControlAPI
 import JSON
 import LinuxSys
+import Secrets
 import SystemPackage
 
 struct CheckCommand: ParsableCommand {
@@ -32,18 +33,21 @@ struct CheckCommand: ParsableCommand {
             "ok": true, "path": .optional(path?.shown),
             "settings": .array(
                 settings.map {
-                    ["key": .string($0.key), "value": .string($0.value), "origin": .string($0.shownOrigin)]
+                    ["key": .string($0.key), "value": .string($0.shownValue), "origin": .string($0.shownOrigin)]
                 }),
         ]
     }
 
     private func text(_ path: FilePath?, _ settings: [EffectiveSetting]) -> String {
-        let rows = settings.map { ["\($0.key) = \($0.value)", "# \($0.shownOrigin)"] }
+        let rows = settings.map { ["\($0.key) = \($0.shownValue)", "# \($0.shownOrigin)"] }
         return "\(path?.shown ?? "no file: defaults"): in order\n" + TextTable(rows).text
     }
 }
 
 extension EffectiveSetting {
+    /// People put keys into places where none belongs: the arguments of a program, a variable for agents.
+    var shownValue: String { Redactor().hidingKeys(in: value) }
+
     /// Where the value is from, for people.
     var shownOrigin: String {
         switch origin {

@@ -24,6 +24,13 @@ import Testing
         #expect(settings["accounts.directory"]?.value == "\"/home/u/.kimi-accounts\"")
     }
 
+    @Test func ofTheAddressOfAnAlertOnlyTheHostIsShown() throws {
+        let settings = try explain("[[alerts]]\non = [\"keys.exhausted\"]\nurl = \"https://hooks.example/T0/secret\"\n")
+        let value = try #require(settings["alerts"]?.value)
+        #expect(value.contains("https://hooks.example/…"))
+        #expect(!value.contains("secret"))
+    }
+
     @Test func everySettingThatIsBuiltIsListed() throws {
         let listed = try Set(explain("").keys)
         #expect(listed == Set(Schema.settings.filter(\.isSupported).map(\.key)))

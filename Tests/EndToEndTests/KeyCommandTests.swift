@@ -63,6 +63,48 @@ import Timekeeping
         }
     }
 
+    @Test func aKeyInTheWrongPlaceIsNotShownBack() throws {
+        try withTown(keys: 1, agent: "", sections: "") { town in
+            let key = CanaryKey()
+            var findings = Findings([key] + town.keys)
+            let good = try #require(try Disk.read(town.configuration))
+            let wrong = "[[alerts]]\non = [\"keys.exhausted\"]\ncommand = [\"/bin/echo\", \"\(key.text)\"]\n"
+            try Disk.replace(town.configuration, good + Array(wrong.utf8))
+            for arguments in [["check"], ["check", "--json"]] {
+                let result = try Program.run(
+                    [MiniatureTown.gasclawd] + arguments + ["--config", town.configuration],
+                    environment: town.environment)
+                #expect(result.status.isSuccess)
+                findings.look(arguments.joined(separator: " "), text(result.output + result.errors))
+            }
+            try town.startDaemon()
+            let own = town.keys[0].text
+            for target in [
+                "services/\(own)/start", "keys/\(own)/clear", "events?type=\(own)", "agents/reload", own,
+            ] {
+                let answer = try town.demand(
+                    "curl", "-sS", "--unix-socket", town.directory + "/run/control.sock", "-d",
+                    "{\"sessions\":[\"\(own)\"]}", "http://g/v1/\(target)")
+                findings.look(target.replacing(own, with: "KEY"), answer)
+            }
+            #expect(findings.all.isEmpty, "\(findings.all)")
+        }
+    }
+
+    @Test func moreThanOneKeyIsRefusedAndNotGluedTogether() throws {
+        try withTown(keys: 0) { town in
+            let keys = [CanaryKey(), CanaryKey()]
+            for separator in [" ", "\n", "\r", "\t", ":", ",", "\u{2028}"] {
+                let file = town.directory + "/two"
+                try Disk.replace(file, Array(keys.map(\.text).joined(separator: separator).utf8))
+                let result = try town.gasclawd("keys", "add", "--file", file)
+                #expect(
+                    result.status == .exited(1) && text(result.errors).contains("one key at a time"), "\(separator)")
+            }
+            #expect(Disk.names(town.accounts).allSatisfy { $0.hasPrefix(".") })
+        }
+    }
+
     @Test func twoAtOnceTakeDifferentFolders() throws {
         try withTown(keys: 0) { town in
             let keys = (0..<6).map { _ in CanaryKey() }
