@@ -279,7 +279,9 @@ public struct Controller: Sendable {
         let changes = pool.setAccount(name, keys: file.keys, digest: digest, at: now, reason: reason)
         take(changes, now)
         guard isStarted else { return }
-        let moved = pool.sorted.filter { record in bases[record.id].map { $0 != record.baseURL } ?? false }
+        // Only what moved is put into order: with many accounts this is done for each of them.
+        let moved = pool.records.values.filter { record in bases[record.id].map { $0 != record.baseURL } ?? false }
+            .sorted { $0.id < $1.id }
         if !moved.isEmpty {
             if changes.isEmpty { generation += 1 }
             effects.append(.launchValuesChanged)
@@ -346,16 +348,24 @@ public struct Controller: Sendable {
             }
         }
         if keysChanged {
-            for record in pool.records.values { knownKeys[record.id] = record.key }
-            if knownKeys.count > pool.records.count + Self.formerKeysMax {
-                knownKeys = pool.records.mapValues(\.key)
-            }
-            redactor = Redactor(keys: knownKeys.values)
+            learnKeys(changes)
             effects.append(.keysChanged)
             // Without a key there is no activation that would take the last one out of the launcher's file.
             if pool.active == nil { effects.append(.launchValuesChanged) }
         }
         effects.append(.persist)
+    }
+
+    /// Adds what is new alone: a folder with many accounts is read one by one.
+    private mutating func learnKeys(_ changes: [PoolChange]) {
+        for case .added(let id, _, _) in changes where knownKeys[id] == nil {
+            guard let key = pool.records[id]?.key else { continue }
+            knownKeys[id] = key
+            redactor.add(key)
+        }
+        guard knownKeys.count > pool.records.count + Self.formerKeysMax else { return }
+        knownKeys = pool.records.mapValues(\.key)
+        redactor = Redactor(keys: knownKeys.values)
     }
 
     private mutating func passTime(_ now: Timestamp) {

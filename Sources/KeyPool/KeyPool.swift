@@ -227,7 +227,8 @@ public struct KeyPool: Sendable {
                 present[entry.key.id] = known
             }
         }
-        for record in sorted where present[record.id] == nil {
+        let gone = records.values.filter { present[$0.id] == nil }
+        for record in gone.sorted(by: { ($0.account, $0.id.text) < ($1.account, $1.id.text) }) {
             records[record.id] = nil
             remembered[record.id] = record.memory
             changes.append(.removed(record.id, account: record.account, reason: reason))

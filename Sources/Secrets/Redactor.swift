@@ -12,12 +12,15 @@ public struct Redactor: Sendable {
     private static let inputMax = 64 << 10
 
     public init(keys: some Sequence<Key> = []) {
-        for key in keys {
-            // An array of its own: a slice keeps the indices of what it was cut from.
-            let random = Array(Self.randomPart(of: key))
-            guard random.count >= 8 else { continue }
-            for start in 0...(random.count - 8) { fragments.insert(Self.packed(random[start..<(start + 8)])) }
-        }
+        for key in keys { add(key) }
+    }
+
+    /// Hides one key more.
+    public mutating func add(_ key: Key) {
+        // An array of its own: a slice keeps the indices of what it was cut from.
+        let random = Array(Self.randomPart(of: key))
+        guard random.count >= 8 else { return }
+        for start in 0...(random.count - 8) { fragments.insert(Self.packed(random[start..<(start + 8)])) }
     }
 
     /// The text on one line, with `[key]` for keys and `[id]` for account numbers.
@@ -107,9 +110,7 @@ public struct Redactor: Sendable {
         let prefix = Array(prefix.utf8)
         var position = 0
         while position + prefix.count <= bytes.count {
-            guard bytes[position...].starts(with: prefix),
-                position == 0 || !Self.isWordCharacter(bytes[position - 1])
-            else {
+            guard bytes[position...].starts(with: prefix), Self.isBeginning(position, bytes) else {
                 position += 1
                 continue
             }
@@ -120,6 +121,25 @@ public struct Redactor: Sendable {
             }
             position = end
         }
+    }
+
+    /// Whether a word begins here: not within another one (`task-force`), but behind what stands for a character
+    /// (`\n` and `\u003d` in JSON, `%3D` in a URL), and always where only a key goes on like this.
+    private static func isBeginning(_ position: Int, _ bytes: [UInt8]) -> Bool {
+        guard position > 0, isWordCharacter(bytes[position - 1]) else { return true }
+        if vendors.contains(where: { bytes[position...].starts(with: $0) }) { return true }
+        func stands(_ sign: Character, _ distance: Int) -> Bool {
+            position >= distance && bytes[position - distance] == sign.asciiValue
+        }
+        if stands("\\", 2) { return true }
+        let digits = bytes[..<position].suffix(4).reversed().prefix { isHexadecimal($0) }.count
+        return digits >= 2 && stands("%", 3) || digits >= 4 && stands("u", 5) && stands("\\", 6)
+    }
+
+    private static let vendors = ["sk-kimi-", "sk-ant-", "sk-proj-"].map { Array($0.utf8) }
+
+    private static func isHexadecimal(_ byte: UInt8) -> Bool {
+        (48...57).contains(byte) || (65...70).contains(byte) || (97...102).contains(byte)
     }
 
     private static func packed(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }

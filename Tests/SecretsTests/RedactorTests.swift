@@ -60,6 +60,16 @@ import Testing
         #expect(none.redact("in org-1a2b3c4d5e now") == "in [key] now")
     }
 
+    @Test func anUnknownKeyIsFoundBehindAnEscapedCharacter() {
+        let none = Redactor()
+        // As a line of JSON, an address and a log without spaces show it.
+        for before in [#"key:\n"#, #"\t"#, "api_key%3D", "%3d", #"\u003d"#, #"\u003C"#] {
+            #expect(none.redact("\(before)sk-abcdefghijklmnop") == "\(before)[key]")
+        }
+        #expect(none.redact("keysk-kimi-abcdefghijklmnop0") == "key[key]")
+        #expect(none.redact("d0a1b2task-0123456789abcdefghij") == "d0a1b2task-0123456789abcdefghij")
+    }
+
     @Test func ordinaryWordsStay() {
         let text = "task-force, sk-learn, risk-averse users; disk-0123456789abcdefghij; Q2 budget 12345678"
         #expect(redactor.redact(text) == text)
