@@ -79,6 +79,8 @@ public final class Daemon {
     var inbox: [Input] = []
     private var isHandling = false
     var mustPersist = false
+    /// The client does not know all keys yet.
+    private var isApprovalDue = false
     /// `launch.json` is behind.
     var isLaunchFileDue = false
     var isTurnEndPlanned = false
@@ -160,7 +162,7 @@ public final class Daemon {
             version: options.version, bootID: bootID, pid: CurrentProcess.pid, startedAt: startedAt)
         toolbox = Toolbox(configuration, bin: store.bin, own: options.environment, version: options.version)
         let log = log
-        let saved = store.read(store.keys) { log.warning("\($0)") }
+        let saved = store.read(store.keys, isUnderstood: StateStore.isKeys) { log.warning("\($0)") }
         controller = Controller(
             settings: Settings(configuration, store: store, program: toolbox.claude),
             configPath: options.configPath?.string, state: saved, at: startedAt,
@@ -258,6 +260,7 @@ public final class Daemon {
         case .answerLease(let token, let result):
             // State first: an agent must not hold a key that a crash makes us forget.
             if mustPersist { persist() }
+            approveKeys()
             answer(token, result.map(\.json))
         case .answerRotation(let token, let result):
             if mustPersist { persist() }
@@ -273,10 +276,11 @@ public final class Daemon {
             followTranscripts(isAdopted: !isProbed)
             services?.noteMayor()
         case .trust(let directory): client?.trust(directory)
-        case .keysChanged:
-            client?.approve(controller.pool.sorted.map { $0.key.revealApproval() })
+        case .keysChanged: isApprovalDue = true
         case .launchValuesChanged: writeLaunchValues()
-        case .reload(let order): reloader?.perform(order)
+        case .reload(let order):
+            approveKeys()
+            reloader?.perform(order)
         case .probe(let order): probe(order)
         case .restart(let order): restart(order)
         case .look(let place, let session):
@@ -290,6 +294,13 @@ public final class Daemon {
         case .park(let isStop): park(isStop)
         case .note(let text): log.notice("\(text)")
         }
+    }
+
+    /// Before an agent starts and at the end of a turn: once for however many keys have come.
+    private func approveKeys() {
+        guard isApprovalDue else { return }
+        isApprovalDue = false
+        client?.approve(controller.pool.sorted.map { $0.key.revealApproval() })
     }
 
     /// Puts an event into the history, to those who follow, and into the log.
@@ -359,6 +370,7 @@ public final class Daemon {
         loop.atEndOfTurn { [unowned self] in
             isTurnEndPlanned = false
             if mustPersist { persist() }
+            approveKeys()
             alarm?.set(controller.nextWake(after: Timestamp.now))
             if followed?.hasNews == true { planOffsets() }
             answerReloadWaiters()
@@ -469,6 +481,7 @@ public final class Daemon {
         watcher?.audit()
         services?.watcher?.audit()
         services?.refreshObstacles()
+        mendState()
         Orphans.reap()
         touchProbe()
         planTurnEnd()

@@ -26,6 +26,7 @@ extension Daemon {
                 try store.write(controller.snapshot, to: store.keys)
             }
             noteState(problem: nil)
+            mendState()
             if isLaunchFileDue { writeLaunchValues() }
         } catch {
             mustPersist = true
@@ -37,6 +38,18 @@ extension Daemon {
                 planTurnEnd()
             }
         }
+    }
+
+    /// Somebody emptied the directory, and not all of it is written at each change: agents start by what is in it.
+    func mendState() {
+        if installedLinks == nil, !Syscalls.exists(store.bin.appending("claude")) {
+            log.warning("the links for agents are gone; they are made again", metadata: ["path": "\(store.bin.shown)"])
+            makeLinks()
+        }
+        guard controller.launchValues != nil, !Syscalls.exists(LauncherFile.fallback(state: store.directory)) else {
+            return
+        }
+        writeLaunchValues()
     }
 
     private func noteState(problem: String?) {

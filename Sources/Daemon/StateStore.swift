@@ -52,12 +52,18 @@ struct StateStore {
     /// Reads a state file.
     ///
     /// - Parameter onCorrupt: Called with the new name of a file that is not understood; it is kept for a look.
+    /// - Parameter isUnderstood: Whether an object is of the form that we write.
     /// - Returns: nil if there is none that is understood.
-    func read(_ path: FilePath, onCorrupt: (String) -> Void) -> JSONValue? {
+    func read(
+        _ path: FilePath, isUnderstood: (JSONValue) -> Bool = { _ in true }, onCorrupt: (String) -> Void
+    ) -> JSONValue? {
         do {
             let value = try JSONValue(parsing: try RegularFile.read(path, limit: Self.lengthMax).bytes)
             guard value.object != nil else {
                 throw JSONError(message: "not an object", offset: 0, line: 1, column: 1)
+            }
+            guard isUnderstood(value) else {
+                throw JSONError(message: "not of a form that is known here", offset: 0, line: 1, column: 1)
             }
             return value
         } catch let error as FileReadError where error.isAbsence {
@@ -73,6 +79,9 @@ struct StateStore {
             return nil
         }
     }
+
+    /// Whether this is what we write to ``keys``, and not another version's or another program's.
+    static func isKeys(_ value: JSONValue) -> Bool { value["version"] == 1 && value["keys"]?.object != nil }
 
     /// Writes a state file. It survives the death of this process at any instant; the disk is not waited for, so that
     /// an edit of a key is never behind a slow one.

@@ -58,6 +58,21 @@ final class TestFolder {
 
 /// What is kept on disk.
 struct StateTests {
+    @Test(arguments: [
+        "{}", #"{"version":99,"keys":{}}"#, #"{"version":1,"keys":5}"#, #"{"keys":{}}"#, #"{"version":1}"#, "[1]", "{",
+    ])
+    func aKeysFileOfAnotherFormIsSetAsideAndNotWrittenOver(_ text: String) throws {
+        let folder = try TestFolder()
+        let store = StateStore(directory: folder.path)
+        try folder.write("keys.json", text)
+        var said = ""
+        #expect(store.read(store.keys, isUnderstood: StateStore.isKeys) { said = $0 } == nil)
+        #expect(said.contains("set aside"))
+        #expect(try RegularFile.read(folder.path.appending("keys.json.corrupt"), limit: 999).bytes == Array(text.utf8))
+        try folder.write("keys.json", #"{"version":1,"keys":{}}"#)
+        #expect(store.read(store.keys, isUnderstood: StateStore.isKeys) { said = $0 } != nil)
+    }
+
     private let folder: TestFolder
 
     init() throws { folder = try TestFolder() }

@@ -77,6 +77,21 @@ import Testing
         }
     }
 
+    @Test func whatAgentsStartByIsMadeAgainWhenTheDirectoryWasEmptied() throws {
+        try withTown(keys: 2) { town in
+            try town.startDaemon()
+            try town.demand("find", town.state, "-mindepth", "1", "-delete")
+            #expect(!Disk.exists(town.state + "/bin/claude"))
+            try town.gasclawd("keys", "rotate")
+            for name in ["keys.json", "launch.json", "bin/claude", "bin/agent-shell", "launcher.json"] {
+                #expect(Disk.exists("\(town.state)/\(name)"), "\(name)")
+            }
+            // A note of a launcher that found nobody makes its own folder.
+            let file = town.state + "/launch.json"
+            #expect(try Syscalls.status(of: FilePath(file)).mode & 0o777 == 0o600)
+        }
+    }
+
     @Test func aFolderOrAFIFOInItsPlaceIsSetAside() throws {
         try withTown(keys: 1) { town in
             for kind in ["mkdir", "mkfifo"] {
