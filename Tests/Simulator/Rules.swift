@@ -53,7 +53,9 @@ struct Rules {
         let controller = simulation.controller
         let pool = controller.pool
         let now = simulation.now
-        if case .rotationRequested = input { moved.formUnion(before.leases.keys) }
+        if case .rotationRequested = input {
+            moved.formUnion(before.leases.values.filter { $0.key == before.pool.active }.map(\.process))
+        }
         if case .reloadRequested = input { moved.formUnion(before.leases.keys) }
         for effect in effects {
             switch effect {
@@ -63,6 +65,10 @@ struct Rules {
             }
         }
         guard controller.isStarted else { return }
+        for (process, lease) in controller.leases where lease.pending != nil {
+            guard let old = before.leases[process], old.pending == nil else { continue }
+            try checkNeed(of: lease, simulation)
+        }
         // It is asked about what is due now in this very moment.
         let isBehind = controller.nextWake(after: now).map { $0 <= now } ?? false
         if !isBehind, pool.readyCount(at: now) > 0, !(pool.active.map { pool.isReady($0, at: now) } ?? false) {
@@ -139,12 +145,22 @@ struct Rules {
         }
         if controller.isStopped { throw Violation(rule: "nobody is restarted while the town stands still", detail: "") }
         guard let process = order.process, let lease = controller.leases[process] else { return }
+        // It was called for when it was decided; its key may be ready again since.
+        if before.leases[process]?.pending == nil { try checkNeed(of: lease, simulation) }
+        // Whoever did not fail goes on where it was, and so does whoever did.
+        guard let known = lease.conversation, lease.mayResume else { return }
+        let ticket = (controller.snapshot["resumes"]?.array ?? []).first { $0["pane"]?.string == order.place.pane }
+        guard ticket?["conversation"]?.string == known.text else {
+            throw Violation(rule: "a conversation is kept", detail: order.session)
+        }
+    }
+
+    private func checkNeed(of lease: Lease, _ simulation: Simulation) throws(Violation) {
+        let controller = simulation.controller
         let needsIt =
-            lease.isStalled || !controller.pool.isReady(lease.key, at: now) || moved.contains(process)
+            lease.isStalled || !controller.pool.isReady(lease.key, at: simulation.now) || moved.contains(lease.process)
             || lease.launch != controller.settings.launch || lease.pending?.reason == .manual
-            // It was called for when it was decided; its key may be ready again since.
-            || lease.pending != nil && before.leases[process]?.pending != nil
-        if !needsIt { throw Violation(rule: "nobody is restarted without need", detail: order.session) }
+        if !needsIt { throw Violation(rule: "nobody is restarted without need", detail: lease.session) }
     }
 
     /// Each accepted edit is in force; what is gone is gone after the grace, and nothing else is.
