@@ -89,7 +89,8 @@ public enum RegularFile {
 
 public enum AtomicFile {
     /// Puts a file with these bytes in place in one step: readers see the old or the new one whole, also after a
-    /// crash of the machine. A link is followed: the file it leads to is replaced, beside itself.
+    /// crash of the machine. A link is followed: the file it leads to is replaced, beside itself, or made. Another
+    /// user's file is left alone, even if we could replace it: its owner put it there.
     ///
     /// - Parameters:
     ///   - path: Its name.
@@ -100,6 +101,7 @@ public enum AtomicFile {
         _ path: FilePath, with bytes: [UInt8], mode: UInt32 = 0o600, durable: Bool = true
     ) throws(SystemError) {
         let target = try resolved(path)
+        try requireOurs(target)
         let temporary = try write(bytes, beside: target, mode: mode, durable: durable)
         do throws(SystemError) {
             try Syscalls.rename(temporary, to: target)
@@ -123,7 +125,7 @@ public enum AtomicFile {
     ///   - mode: Permission bits of a file that is made.
     ///   - change: Gets the present bytes (nil: no file) and returns the new ones, or nil to leave the file alone.
     /// - Returns: Whether the file was changed.
-    /// - Throws: `FileMergeError`; the file is as it was.
+    /// - Throws: Why it could not be read or written, or that it is not ours; the file is as it was.
     @discardableResult
     public static func merge(
         _ path: FilePath, limit: Int, mode: UInt32 = 0o600, change: ([UInt8]?) throws -> [UInt8]?
@@ -132,6 +134,7 @@ public enum AtomicFile {
         var base: [UInt8]? = try present(target, limit: limit)
         for _ in 0..<16 {
             guard let new = try change(base) else { return false }
+            try requireOurs(target)
             let temporary = try write(new, beside: target, mode: mode, durable: false)
             if base == nil {
                 do throws(SystemError) {
@@ -153,6 +156,7 @@ public enum AtomicFile {
                 continue
             }
             do {
+                try requireOurs(temporary, as: target)
                 if try present(temporary, limit: limit) == base {
                     discard(temporary)
                     return true
@@ -207,13 +211,46 @@ public enum AtomicFile {
         }
     }
 
-    /// The file that a chain of links ends at; the path itself where nothing stands there.
+    /// Linux follows at most 40 links in one name (path_resolution(7)).
+    private static let linksMax = 40
+
+    /// Where a chain of links ends, also if nothing stands there yet: a link that dangles stays a link, and what it
+    /// leads to is made.
     private static func resolved(_ path: FilePath) throws(SystemError) -> FilePath {
-        do throws(SystemError) {
-            return try Syscalls.realPath(path)
-        } catch {
+        var path = path
+        for _ in 0...linksMax {
+            do throws(SystemError) {
+                let target = try Syscalls.linkTarget(path)
+                // Not shortened: what ".." means is for the kernel to say, behind links in the way.
+                path = target.isAbsolute ? target : path.directory.pushing(target)
+            } catch {
+                // EINVAL: it is no link; ENOENT: nothing is there.
+                guard error.errno == .invalidArgument || error.errno == .noSuchFileOrDirectory else { throw error }
+                return path
+            }
+        }
+        throw SystemError(call: "readlink", subject: path.shown, errno: .tooManySymbolicLinkLevels)
+    }
+
+    /// Refuses what is not ours to replace: another user's file, whoever may write it, and what is no regular file.
+    ///
+    /// - Parameter name: What it is called, where it is looked at under another name.
+    private static func requireOurs(_ target: FilePath, as name: FilePath? = nil) throws(SystemError) {
+        let status: FileStatus
+        do throws(SystemError) { status = try Syscalls.status(of: target, followingLinks: false) } catch {
             guard error.errno == .noSuchFileOrDirectory else { throw error }
-            return path
+            return
+        }
+        func refusal(_ why: String, _ errno: Errno) -> SystemError {
+            SystemError(call: "replace", subject: "\((name ?? target).shown) (\(why))", errno: errno)
+        }
+        guard status.owner == geteuid() else { throw refusal("it belongs to user \(status.owner)", .notPermitted) }
+        switch status.kind {
+        case .regular: break
+        // It has become one since it was looked at.
+        case .link: throw refusal("it is a link again", .resourceTemporarilyUnavailable)
+        case .directory: throw refusal("it is a directory", .isDirectory)
+        default: throw refusal("it is no regular file", .invalidArgument)
         }
     }
 

@@ -31,6 +31,81 @@ struct AtomicFileTests {
         #expect(try folder.names == ["link", "real"])
     }
 
+    @Test func whatALinkIsToLeadToIsMadeWhereItLeads() throws {
+        let folder = try TemporaryFolder()
+        try Syscalls.makeDirectories(folder.path.appending("far/away"))
+        try Syscalls.link(folder.path.appending("far/second"), to: "away/file")
+        let link = folder.path.appending("link")
+        try Syscalls.link(link, to: "far/away/../second")
+        try AtomicFile.replace(link, with: Array("made".utf8))
+        #expect(try Syscalls.status(of: link, followingLinks: false).kind == .link)
+        #expect(try Syscalls.status(of: folder.path.appending("far/second"), followingLinks: false).kind == .link)
+        #expect(try folder.text("far/away/file") == "made")
+        #expect(try AtomicFile.merge(link, limit: 100) { old in (old ?? []) + Array(" and merged".utf8) })
+        #expect(try folder.text("far/away/file") == "made and merged")
+    }
+
+    @Test(arguments: ["nowhere/file", "link", "folder"])
+    func whereALinkLeadsToNothingThatCanBeWrittenNothingChanges(_ target: String) throws {
+        let folder = try TemporaryFolder()
+        try Syscalls.makeDirectory(folder.path.appending("folder"))
+        let link = folder.path.appending("link")
+        try Syscalls.link(link, to: FilePath(target))
+        #expect(throws: SystemError.self) { try AtomicFile.replace(link, with: [1]) }
+        #expect(throws: (any Error).self) { try AtomicFile.merge(link, limit: 10) { _ in [1] } }
+        #expect(try Syscalls.linkTarget(link) == FilePath(target))
+        #expect(try folder.names == ["folder", "link"])
+    }
+
+    @Test(.enabled(if: geteuid() == 0, "only root can give a file to another user"), arguments: [false, true])
+    func aFileOfAnotherUserIsLeftAlone(_ isBehindALink: Bool) throws {
+        let folder = try TemporaryFolder()
+        try folder.write("theirs", "theirs", mode: 0o666)
+        let theirs = folder.path.appending("theirs")
+        #expect(theirs.withPlatformString { chown($0, 65534, 65534) } == 0)
+        var path = theirs
+        if isBehindALink {
+            path = folder.path.appending("link")
+            try Syscalls.link(path, to: "theirs")
+        }
+        let before = try Syscalls.status(of: theirs)
+        let error = #expect(throws: SystemError.self) { try AtomicFile.replace(path, with: [1]) }
+        #expect(error?.errno == .notPermitted)
+        #expect(error?.description.contains("it belongs to user 65534") == true)
+        let names = try folder.names
+        #expect(throws: SystemError.self) { try AtomicFile.merge(path, limit: 100) { _ in [1] } }
+        // What needs no change is no error.
+        #expect(try !AtomicFile.merge(path, limit: 100) { _ in nil })
+        #expect(try Syscalls.status(of: theirs) == before)
+        #expect(try folder.names == names)
+    }
+
+    @Test func aFileThatBecomesAnothersWhileWeWorkGoesBackToItsPlace() throws {
+        guard geteuid() == 0 else { return }
+        let folder = try TemporaryFolder()
+        try folder.write("a", "same")
+        let path = folder.path.appending("a")
+        #expect(throws: SystemError.self) {
+            try AtomicFile.merge(path, limit: 100) { _ in
+                // The bytes are the same, the owner is not.
+                let result = path.withPlatformString { chown($0, 65534, 65534) }
+                return result == 0 ? Array("ours".utf8) : nil
+            }
+        }
+        #expect(try folder.text("a") == "same")
+        #expect(try Syscalls.status(of: path).owner == 65534)
+        #expect(try folder.names == ["a"])
+    }
+
+    @Test func onlyRegularFilesAreReplaced() throws {
+        let folder = try TemporaryFolder()
+        let path = folder.path.appending("fifo")
+        #expect(path.withPlatformString { mkfifo($0, 0o600) } == 0)
+        #expect(throws: SystemError.self) { try AtomicFile.replace(path, with: [1]) }
+        #expect(try Syscalls.status(of: path).kind == .fifo)
+        #expect(try folder.names == ["fifo"])
+    }
+
     @Test(arguments: [
         ("write", Errno.noSpace), ("fsync", .ioError), ("rename", .permissionDenied), ("fchmod", .notPermitted),
     ])
@@ -134,13 +209,14 @@ struct AtomicFileTests {
         let folder = try TemporaryFolder()
         let path = folder.path.appending("a")
         try folder.write("a", "old")
-        #expect(throws: FileReadError.notRegular) {
+        let error = #expect(throws: SystemError.self) {
             try AtomicFile.merge(path, limit: 1000) { _ in
                 try Syscalls.unlink(path)
                 try Syscalls.makeDirectory(path)
                 return Array("ours".utf8)
             }
         }
+        #expect(error?.errno == .isDirectory)
         #expect(Syscalls.isDirectory(path))
         #expect(try folder.names == ["a"])
     }
