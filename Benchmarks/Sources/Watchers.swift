@@ -72,7 +72,7 @@ enum WatchCommand {
     static func run(_ folder: String) -> Int32 {
         do {
             let loop = try EventLoop()
-            let watcher = FileWatcher(on: loop, watchesMax: 200_000) { reports in
+            let watcher = FileWatcher(on: loop, budget: WatchBudget(watchesMax: 200_000)) { reports in
                 say(reports.map(\.path.shown).joined(separator: "\n"))
             }
             for depth in 1...4 {

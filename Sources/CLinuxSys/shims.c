@@ -94,3 +94,7 @@ const int gcl_o_path = O_PATH;
 char **gcl_environ(void) { return environ; }
 
 int gcl_pipe2(int ends[2], int flags) { return pipe2(ends, flags); }
+
+long gcl_getdents64(int directory, void *space, unsigned long length) {
+    return syscall(SYS_getdents64, directory, space, length);
+}

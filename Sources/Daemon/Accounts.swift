@@ -34,14 +34,14 @@ final class AccountReader {
 
     /// - Parameter onOutcome: Called for each file that is another than before.
     init(
-        directory: FilePath, on loop: EventLoop, onTrouble: @escaping () -> Void,
+        directory: FilePath, on loop: EventLoop, budget: WatchBudget, onTrouble: @escaping () -> Void,
         onOutcome: @escaping (_ name: String, _ path: FilePath, Outcome) -> Void
     ) {
         self.directory = directory
         self.onOutcome = onOutcome
         self.loop = loop
         var handler: ([WatchReport]) -> Void = { _ in }
-        watcher = FileWatcher(on: loop, onTrouble: onTrouble) { handler($0) }
+        watcher = FileWatcher(on: loop, budget: budget, onTrouble: onTrouble) { handler($0) }
         handler = { [unowned self] reports in for report in reports { look(report.path) } }
     }
 

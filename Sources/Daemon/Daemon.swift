@@ -55,6 +55,8 @@ public final class Daemon {
     /// The folder through which the server's socket was bound: its name is valid as long as this is open.
     var serverDirectory: Descriptor?
     var accounts: AccountReader?
+    /// What both instances may watch together.
+    let watchBudget = WatchBudget()
     var watcher: FileWatcher?
     var followed: FollowedFiles?
     var transcripts: Transcripts?

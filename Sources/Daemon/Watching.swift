@@ -27,7 +27,8 @@ extension Daemon {
     }
 
     func startWatching() {
-        let watcher = FileWatcher(on: loop, onTrouble: { [unowned self] in planTurnEnd() }) { [unowned self] reports in
+        let watcher = FileWatcher(on: loop, budget: watchBudget, onTrouble: { [unowned self] in planTurnEnd() }) {
+            [unowned self] reports in
             for report in reports { look(report) }
             planTurnEnd()
         }
@@ -71,7 +72,7 @@ extension Daemon {
         accounts?.close()
         let directory = configuration.accounts
         let accounts = AccountReader(
-            directory: directory, on: loop, onTrouble: { [unowned self] in planTurnEnd() }
+            directory: directory, on: loop, budget: watchBudget, onTrouble: { [unowned self] in planTurnEnd() }
         ) { [unowned self] name, path, outcome in
             switch outcome {
             case .mended: log.notice("a key file is in order again", metadata: ["path": "\(path.safe)"])

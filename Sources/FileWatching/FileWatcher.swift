@@ -25,27 +25,27 @@ public final class FileWatcher {
 
     private final class State {
         let spec: WatchSpec
-        var roles: [Int32: Set<Role>] = [:]
-        var leaves: [FilePath: Leaf] = [:]
+        var roles: [Int32: Few<Role>] = [:]
+        var leaves: [BytePath: Leaf] = [:]
         var polled: [PolledPath] = []
         init(_ spec: WatchSpec) { self.spec = spec }
     }
 
     private struct HintedFile: Hashable {
         let spec: String
-        let path: FilePath
+        let path: BytePath
     }
 
     private let loop: EventLoop
     private let onReports: ([WatchReport]) -> Void
     private let onTrouble: () -> Void
-    private let watchesMax: Int
+    private let budget: WatchBudget
     private let pollInterval: Duration
     private var instance = Instance.none(reason: "it is not open yet")
     private var registration: EventLoop.Watch?
     private var states: [String: State] = [:]
     /// Which specs listen to which watch.
-    private var users: [Int32: Set<String>] = [:]
+    private var users: [Int32: Few<String>] = [:]
     private var known = KnownWatches()
     private var dirty: Set<String> = []
     private var hints: [WatchReport] = []
@@ -63,18 +63,18 @@ public final class FileWatcher {
 
     /// - Parameters:
     ///   - loop: Where events arrive.
-    ///   - watchesMax: Directories beyond this number are polled.
+    ///   - budget: Directories beyond it are polled; it may be shared with other watchers.
     ///   - pollInterval: How often a path that cannot be watched is looked at.
     ///   - onTrouble: Called when what is polled may have changed.
     ///   - onReports: Called on the loop's thread with files to read again, each at most once a call.
     public init(
-        on loop: EventLoop, watchesMax: Int = 4096, pollInterval: Duration = .seconds(2),
+        on loop: EventLoop, budget: WatchBudget = WatchBudget(), pollInterval: Duration = .seconds(2),
         onTrouble: @escaping () -> Void = {}, onReports: @escaping ([WatchReport]) -> Void
     ) {
         self.loop = loop
         self.onReports = onReports
         self.onTrouble = onTrouble
-        self.watchesMax = watchesMax
+        self.budget = budget
         self.pollInterval = pollInterval
         openInstance()
     }
@@ -91,6 +91,7 @@ public final class FileWatcher {
         states = [:]
         users = [:]
         known.removeAll()
+        budget.note(0, of: self)
     }
 
     /// What is polled now, and why.
@@ -103,14 +104,14 @@ public final class FileWatcher {
         var why: [Int32: Set<String>] = [:]
         for state in states.values {
             for (watch, roles) in state.roles {
-                let isOnTheWay = roles.allSatisfy { if case .ancestor = $0 { true } else { false } }
+                let isOnTheWay = roles.elements.allSatisfy { if case .ancestor = $0 { true } else { false } }
                 why[watch, default: []].insert((isOnTheWay ? "the way to " : "") + state.spec.purpose)
             }
         }
         var entries = known.directories.compactMap { watch, directory in
             why[watch].map {
                 WatchPlan.Entry(
-                    path: directory.path, mode: .watched, why: $0.sorted(), since: directory.since, detail: nil)
+                    path: directory.path.path, mode: .watched, why: $0.sorted(), since: directory.since, detail: nil)
             }
         }
         for (path, group) in Dictionary(
@@ -136,7 +137,7 @@ public final class FileWatcher {
         updateFigures()
         return state.leaves.filter { $0.value.status != nil }.keys.sorted {
             $0.bytes.lexicographicallyPrecedes($1.bytes)
-        }
+        }.map(\.path)
     }
 
     /// Gives a spec up.
@@ -211,15 +212,15 @@ public final class FileWatcher {
             if event.mask.contains(.ignored) {
                 users[event.watch] = nil
                 known.remove(event.watch)
-                for id in listeners { states[id]?.roles[event.watch] = nil }
+                for id in listeners.elements { states[id]?.roles[event.watch] = nil }
             }
             if event.mask.contains(.selfMoved) { moved.insert(event.watch) }
-            dirty.formUnion(listeners)
+            dirty.formUnion(listeners.elements)
             return
         }
-        for id in listeners {
+        for id in listeners.elements {
             guard let state = states[id], let roles = state.roles[event.watch] else { continue }
-            for role in roles { take(event, as: role, of: state) }
+            for role in roles.elements { take(event, as: role, of: state) }
         }
     }
 
@@ -243,7 +244,7 @@ public final class FileWatcher {
             guard state.spec.pattern[index].matches(event.name) else { return }
             guard index == state.spec.pattern.count - 1 else {
                 // Only directories and links to them lead on. (A link that goes or is replaced is a hop's.)
-                if !isWrite, event.mask.contains(.isDirectory) || isLink(logical.entry(event.name)) {
+                if !isWrite, event.mask.contains(.isDirectory) || isLink(logical.entry(event.name).path) {
                     dirty.insert(state.spec.id)
                 }
                 return
@@ -267,9 +268,9 @@ public final class FileWatcher {
     }
 
     /// The usual case of a save: one file came, went or was replaced. Links need the whole walk.
-    private func lookAgain(_ path: FilePath, of state: State) {
+    private func lookAgain(_ path: BytePath, of state: State) {
         var status: FileStatus?
-        do throws(SystemError) { status = try Syscalls.status(of: path, followingLinks: false) } catch {
+        do throws(SystemError) { status = try Syscalls.status(of: path.path, followingLinks: false) } catch {
             guard error.errno == .noSuchFileOrDirectory else {
                 dirty.insert(state.spec.id)
                 return
@@ -283,15 +284,16 @@ public final class FileWatcher {
         hint(path, exists: status != nil, of: state)
     }
 
-    private func hint(_ path: FilePath, exists: Bool, of state: State) {
-        let report = WatchReport(spec: state.spec.id, path: path, exists: exists)
-        let file = HintedFile(spec: report.spec, path: path)
+    private func hint(_ path: BytePath, exists: Bool, of state: State) {
+        let file = HintedFile(spec: state.spec.id, path: path)
         if let position = hinted[file] {
             // The last word counts.
-            hints[position] = report
+            if hints[position].exists != exists {
+                hints[position] = WatchReport(spec: state.spec.id, path: path.path, exists: exists)
+            }
         } else {
             hinted[file] = hints.count
-            hints.append(report)
+            hints.append(WatchReport(spec: state.spec.id, path: path.path, exists: exists))
         }
     }
 
@@ -335,7 +337,7 @@ public final class FileWatcher {
                 hint(path, exists: leaf.status != nil, of: state)
             }
             for path in before.keys where state.leaves[path] == nil {
-                hint(path, exists: mayExist(path, in: state.spec), of: state)
+                hint(path, exists: mayExist(path.path, in: state.spec), of: state)
             }
         }
         updateFigures()
@@ -363,26 +365,29 @@ public final class FileWatcher {
     /// What is being reported is no news to the next audit. Whoever reads the file does so after this, so a later
     /// change is either in what is read or seen by the audit.
     private func refresh(_ report: WatchReport) {
-        guard let state = states[report.spec], let leaf = state.leaves[report.path] else { return }
+        let path = BytePath(report.path)
+        guard let state = states[report.spec], let leaf = state.leaves[path] else { return }
         do throws(SystemError) {
             let status = try Syscalls.status(of: report.path, followingLinks: leaf.isLink)
-            if leaf.isLink || status.kind != .link { state.leaves[report.path]?.status = status }
+            if leaf.isLink || status.kind != .link { state.leaves[path]?.status = status }
         } catch {
             // It is gone since; an event tells.
         }
     }
 
     private func walk(_ state: State) {
-        let before = Set(state.roles.keys)
-        var touched = before
+        let before = state.roles
         let wasPolled = state.polled
         var result = WalkResult()
+        // Watches of walks that had to be made again.
+        var passing: Set<Int32> = []
         for attempt in 0..<4 {
-            var walk = Walk(spec: state.spec, instance: instance, known: known, watchesMax: watchesMax)
-            result = walk.run()
-            touched.formUnion(result.roles.keys)
+            result = Walk.result(
+                of: state.spec, instance: instance, known: known, watchesMax: budget.watchesMax,
+                watchedByOthers: budget.used(beside: self))
             for (watch, directory) in result.added { known.add(directory, watch) }
             if !result.isUnsettled { break }
+            passing.formUnion(result.roles.keys)
             if attempt == 3 {
                 result.polled.append(
                     PolledPath(path: state.spec.base, reason: "it is moved all the time", since: Timestamp.now))
@@ -391,29 +396,32 @@ public final class FileWatcher {
         state.roles = result.roles
         state.leaves = result.leaves
         state.polled = result.polled.map { path in wasPolled.first { $0.isSame(as: path) } ?? path }
-        for watch in result.roles.keys { users[watch, default: []].insert(state.spec.id) }
-        release(touched.subtracting(result.roles.keys), of: state.spec.id)
+        for watch in result.roles.keys { users.insert(state.spec.id, for: watch) }
+        release(before.keys.filter { result.roles[$0] == nil }, of: state.spec.id)
+        release(passing.filter { result.roles[$0] == nil }, of: state.spec.id)
         if wasPolled != state.polled { onTrouble() }
         if !isPolling { schedulePoll() }
     }
 
     private func release(_ watches: some Sequence<Int32>, of id: String) {
         for watch in watches {
-            users[watch]?.remove(id)
+            users[watch] = users[watch].flatMap { $0.removing(id) }
             // Nobody's: also one of a walk that had to be made again.
-            if users[watch]?.isEmpty != false {
-                users[watch] = nil
+            if users[watch] == nil {
                 known.remove(watch)
                 if case .open(let inotify) = instance { inotify.remove(watch) }
             }
         }
     }
 
-    /// - Parameter took: How long the last look took: of our time looking takes a tenth at most, however much there is.
+    /// The longest pause between two looks at what is polled.
+    private static let pollPauseMax = Duration.seconds(10)
+
+    /// - Parameter took: How long the last look took: where there is much to look at, looking takes a fifth of our time.
     private func schedulePoll(took: Duration = .zero) {
         let isNeeded = states.values.contains { !$0.polled.isEmpty }
         if isNeeded && pollTimer == nil {
-            pollTimer = loop.schedule(after: max(pollInterval, took * 9)) { [unowned self] in
+            pollTimer = loop.schedule(after: max(pollInterval, min(took * 4, Self.pollPauseMax))) { [unowned self] in
                 pollTimer = nil
                 let began = EventLoop.now
                 reopenInstance()
@@ -431,6 +439,7 @@ public final class FileWatcher {
 
     private func updateFigures() {
         statistics.directories = users.count
+        budget.note(users.count, of: self)
         statistics.files = states.values.reduce(0) { $0 + $1.leaves.count }
     }
 }

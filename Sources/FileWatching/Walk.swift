@@ -12,9 +12,9 @@ enum Role: Hashable {
     /// Something by this name decides how the way goes on: a link, or what is missing.
     case hop([UInt8])
     /// The directory's entries are matched against the pattern with this index; `logical` is its name in the spec.
-    case level(logical: FilePath, index: Int)
+    case level(logical: BytePath, index: Int)
     /// A link of the spec named `logical` ends at this name here.
-    case target([UInt8], logical: FilePath)
+    case target([UInt8], logical: BytePath)
 
     func mask(_ use: WatchSpec.Use) -> Inotify.Mask {
         switch self {
@@ -38,8 +38,8 @@ struct Leaf: Equatable {
 
 /// What one walk found: the watches that the spec needs and the files that it matches.
 struct WalkResult {
-    var roles: [Int32: Set<Role>] = [:]
-    var leaves: [FilePath: Leaf] = [:]
+    var roles: [Int32: Few<Role>] = [:]
+    var leaves: [BytePath: Leaf] = [:]
     var polled: [PolledPath] = []
     /// Directories that were not watched before.
     var added: [Int32: WatchedDirectory] = [:]
@@ -54,35 +54,53 @@ struct Walk {
     let instance: Instance
     /// What the watcher watches already.
     let known: KnownWatches
-    /// How many directories it may watch in all.
+    /// How many directories may be watched in all.
     let watchesMax: Int
+    /// How many others watch.
+    let watchedByOthers: Int
     var result = WalkResult()
     private var hops = 0
+    /// What is watched already, once no more may be.
+    private var watchedIdentities: Set<FileIdentity>?
+    /// By device: one call each.
+    private var fileSystems: [UInt64: FileSystem] = [:]
     /// Where a confined spec ends; known when its base has been found.
     private var boundary: FilePath?
     /// Linux follows at most 40 links in one name (path_resolution(7)).
     private static let hopsMax = 40
 
-    init(spec: WatchSpec, instance: Instance, known: KnownWatches, watchesMax: Int) {
+    private init(
+        spec: WatchSpec, instance: Instance, known: KnownWatches, watchesMax: Int, watchedByOthers: Int
+    ) {
         self.spec = spec
         self.instance = instance
         self.known = known
         self.watchesMax = watchesMax
+        self.watchedByOthers = watchedByOthers
         if case .none(let reason) = instance { note(reason, at: spec.base) }
     }
 
-    mutating func run() -> WalkResult {
+    static func result(
+        of spec: WatchSpec, instance: Instance, known: KnownWatches, watchesMax: Int, watchedByOthers: Int
+    ) -> WalkResult {
+        var walk = Walk(
+            spec: spec, instance: instance, known: known, watchesMax: watchesMax, watchedByOthers: watchedByOthers)
+        walk.run()
+        return walk.result
+    }
+
+    private mutating func run() {
         do throws(SystemError) {
             let root = try Syscalls.open("/", flags: Syscalls.pathOnly | O_DIRECTORY)
-            if let base = try directory(below: root, names: components(of: spec.base)) {
+            if let base = try directory(below: root, names: components(of: spec.base)[...]) {
+                watch(base, .ancestor)
                 try verify(base)
                 if spec.isConfined { boundary = try Syscalls.path(of: base.raw) }
-                try level(base, logical: spec.base, index: 0)
+                try level(base, logical: BytePath(spec.base), index: 0)
             }
         } catch {
             noteUnlessMoved(error, at: spec.base)
         }
-        return result
     }
 
     /// Something that was there a moment ago and is not any more, or is something else: look again at once.
@@ -96,44 +114,44 @@ struct Walk {
     // MARK: - The way to a directory
 
     /// Follows names from an open directory; nil if something is missing on the way, which is then watched for.
+    ///
+    /// Whoever calls it watches where the way ends.
     private mutating func directory(
-        below start: borrowing Descriptor, names: [[UInt8]]
+        below start: borrowing Descriptor, names: ArraySlice<[UInt8]>
     ) throws(SystemError) -> Descriptor? {
-        var current = try Syscalls.open(".", flags: Syscalls.pathOnly | O_DIRECTORY, at: start.raw)
-        for (position, name) in names.enumerated() {
-            switch try step(current, name) {
-            case .missing: return nil
-            case .directory:
-                current = try Syscalls.open(
-                    FilePath(bytes: name), flags: Syscalls.pathOnly | O_DIRECTORY | O_NOFOLLOW, at: current.raw)
-                watch(current, .ancestor)
-            case .link(let target):
-                guard countHop() else { return nil }
-                let rest = components(of: target) + names[(position + 1)...]
-                if target.isAbsolute {
-                    let root = try Syscalls.open("/", flags: Syscalls.pathOnly | O_DIRECTORY)
-                    return try directory(below: root, names: rest)
-                }
-                return try directory(below: current, names: rest)
-            }
+        guard let name = names.first else {
+            return try Syscalls.open(".", flags: Syscalls.pathOnly | O_DIRECTORY, at: start.raw)
         }
-        return current
+        let rest = names.dropFirst()
+        switch try step(start, name) {
+        case .missing: return nil
+        case .directory(let next):
+            if rest.isEmpty { return next }
+            watch(next, .ancestor)
+            return try directory(below: next, names: rest)
+        case .link(let target):
+            guard countHop() else { return nil }
+            let names = components(of: target) + rest
+            guard target.isAbsolute else { return try directory(below: start, names: names[...]) }
+            let root = try Syscalls.open("/", flags: Syscalls.pathOnly | O_DIRECTORY)
+            return try directory(below: root, names: names[...])
+        }
     }
 
-    private enum Step {
-        case directory
+    private enum Step: ~Copyable {
+        case directory(Descriptor)
         case link(FilePath)
         case missing
     }
 
     /// What the name is. What is missing, a link or closed to us is watched for, and looked at once more after that.
     private mutating func step(_ directory: borrowing Descriptor, _ name: [UInt8]) throws(SystemError) -> Step {
-        let path = FilePath(bytes: name)
         var isArmed = false
         while true {
             do throws(SystemError) {
-                _ = try Syscalls.open(path, flags: Syscalls.pathOnly | O_DIRECTORY | O_NOFOLLOW, at: directory.raw)
-                return .directory
+                return .directory(
+                    try Syscalls.open(
+                        name: name, flags: Syscalls.pathOnly | O_DIRECTORY | O_NOFOLLOW, in: directory.raw))
             } catch {
                 switch error.errno {
                 case .noSuchFileOrDirectory: break
@@ -141,13 +159,13 @@ struct Walk {
                     // A link, or something that is no directory: EINVAL from readlink tells them apart.
                     watch(directory, .hop(name))
                     do throws(SystemError) {
-                        return .link(try Syscalls.linkTarget(path, at: directory.raw))
+                        return .link(try Syscalls.linkTarget(FilePath(bytes: name), at: directory.raw))
                     } catch  where error.errno == .invalidArgument || error.errno == .noSuchFileOrDirectory {
                         if isArmed { return .missing }
                     }
                 default:
                     watch(directory, .hop(name))
-                    note(error, at: path)
+                    note(error, at: FilePath(bytes: name))
                     return .missing
                 }
             }
@@ -179,7 +197,7 @@ struct Walk {
     // MARK: - The patterns
 
     private mutating func level(
-        _ directory: borrowing Descriptor, logical: FilePath, index: Int
+        _ directory: borrowing Descriptor, logical: BytePath, index: Int
     ) throws(SystemError) {
         guard isInside(directory) else { return }
         watch(directory, .level(logical: logical, index: index))
@@ -191,7 +209,7 @@ struct Walk {
             do throws(SystemError) {
                 names = try Syscalls.names(inDirectory: directory.raw).filter(pattern.matches)
             } catch {
-                note(error, at: logical)
+                note(error, at: logical.path)
                 return
             }
         }
@@ -204,52 +222,52 @@ struct Walk {
                 continue
             }
             do throws(SystemError) {
-                if let child = try self.directory(below: directory, names: [name]) {
+                if let child = try self.directory(below: directory, names: [name][...]) {
                     try level(child, logical: path, index: index + 1)
                 }
             } catch {
-                noteUnlessMoved(error, at: path)
+                noteUnlessMoved(error, at: path.path)
             }
         }
     }
 
-    private mutating func leaf(_ directory: borrowing Descriptor, _ name: [UInt8], logical: FilePath) {
+    private mutating func leaf(_ directory: borrowing Descriptor, _ name: [UInt8], logical: BytePath) {
         do throws(SystemError) {
+            guard let own = try Syscalls.status(ofName: name, in: directory.raw) else { return }
+            guard own.kind == .link else {
+                result.leaves[logical] = Leaf(status: own, isLink: false)
+                return
+            }
             let target = try Syscalls.linkTarget(FilePath(bytes: name), at: directory.raw)
             var leaf = Leaf(status: nil, isLink: true)
             // The link's way: the folder of each hop is watched, and where it ends the file itself.
             do throws(SystemError) {
                 if countHop(), try !follow(target, from: directory, logical: logical) { return }
             } catch {
-                noteUnlessMoved(error, at: logical)
+                noteUnlessMoved(error, at: logical.path)
             }
-            do throws(SystemError) { leaf.status = try Syscalls.status(of: logical) } catch {}
+            do throws(SystemError) { leaf.status = try Syscalls.status(of: logical.path) } catch {}
             result.leaves[logical] = leaf
         } catch {
             switch error.errno {
             case .invalidArgument:
-                do throws(SystemError) {
-                    let file = try Syscalls.open(
-                        FilePath(bytes: name), flags: Syscalls.pathOnly | O_NOFOLLOW, at: directory.raw)
-                    result.leaves[logical] = Leaf(status: try Syscalls.status(of: file.raw), isLink: false)
-                } catch {
-                    if error.errno != .noSuchFileOrDirectory { note(error, at: logical) }
-                }
+                // It was a link a moment ago.
+                result.isUnsettled = true
             case .noSuchFileOrDirectory: break
-            default: note(error, at: logical)
+            default: note(error, at: logical.path)
             }
         }
     }
 
     /// - Returns: Whether the way stays where it may lead.
     private mutating func follow(
-        _ target: FilePath, from directory: borrowing Descriptor, logical: FilePath
+        _ target: FilePath, from directory: borrowing Descriptor, logical: BytePath
     ) throws(SystemError) -> Bool {
         var names = components(of: target)
         guard let last = names.popLast() else { return true }
         let start = try Syscalls.open(
             target.isAbsolute ? "/" : ".", flags: Syscalls.pathOnly | O_DIRECTORY, at: directory.raw)
-        guard let folder = try self.directory(below: start, names: names) else { return true }
+        guard let folder = try self.directory(below: start, names: names[...]) else { return true }
         guard isInside(folder) else { return false }
         watch(folder, .target(last, logical: logical))
         do throws(SystemError) {
@@ -273,33 +291,51 @@ struct Walk {
     private mutating func watch(_ directory: borrowing Descriptor, _ role: Role) {
         guard isInside(directory), case .open(let inotify) = instance else { return }
         do throws(SystemError) {
-            if known.directories.count + result.added.count >= watchesMax {
+            if known.directories.count + result.added.count + watchedByOthers >= watchesMax {
                 // No more, but what is watched already stays.
-                let own = try Syscalls.status(of: directory.raw).identity
-                guard known.identities.contains(own) || result.added.values.contains(where: { $0.identity == own })
-                else {
+                guard try isWatched(directory) else {
                     return note("more than \(watchesMax) directories would have to be watched", at: spec.base)
                 }
             }
             let number = try inotify.add(directory: directory.raw, mask: role.mask(spec.use))
-            result.roles[number, default: []].insert(role)
+            result.roles.insert(role, for: number)
             let place: WatchedDirectory
             if let there = result.added[number] ?? known.directories[number] {
                 place = there
             } else {
-                place = WatchedDirectory(
-                    path: try Syscalls.path(of: directory.raw),
-                    identity: try Syscalls.status(of: directory.raw).identity,
-                    fileSystem: FileSystem(type: try Syscalls.fileSystemType(of: directory.raw)),
-                    since: Timestamp.now)
+                place = try look(directory, role)
                 result.added[number] = place
             }
             if role != .ancestor, !place.fileSystem.tellsOfChanges {
-                note("its file system (\(place.fileSystem)) need not tell of changes", at: place.path)
+                note("its file system (\(place.fileSystem)) need not tell of changes", at: place.path.path)
             }
         } catch {
             note(error, at: spec.base)
         }
+    }
+
+    private mutating func isWatched(_ directory: borrowing Descriptor) throws(SystemError) -> Bool {
+        let own = try Syscalls.status(of: directory.raw).identity
+        if let watchedIdentities { return watchedIdentities.contains(own) }
+        let all = Set(known.directories.values.map(\.identity) + result.added.values.map(\.identity))
+        watchedIdentities = all
+        return all.contains(own)
+    }
+
+    private mutating func look(_ directory: borrowing Descriptor, _ role: Role) throws(SystemError) -> WatchedDirectory
+    {
+        let identity = try Syscalls.status(of: directory.raw).identity
+        let fileSystem: FileSystem
+        if let there = fileSystems[identity.device] {
+            fileSystem = there
+        } else {
+            fileSystem = FileSystem(type: try Syscalls.fileSystemType(of: directory.raw))
+            fileSystems[identity.device] = fileSystem
+        }
+        var path = BytePath(try Syscalls.path(of: directory.raw))
+        // One text for both where they are the same.
+        if case .level(let logical, _) = role, logical == path { path = logical }
+        return WatchedDirectory(path: path, identity: identity, fileSystem: fileSystem, since: Timestamp.now)
     }
 
     private mutating func note(_ error: SystemError, at path: FilePath) {

@@ -63,7 +63,7 @@ extension WatchPlan: CustomStringConvertible {
 /// A watched directory.
 struct WatchedDirectory: Hashable {
     /// As the kernel knew it when the watch was made; a move makes the watcher ask again.
-    let path: FilePath
+    let path: BytePath
     let identity: FileIdentity
     let fileSystem: FileSystem
     let since: Timestamp
@@ -72,16 +72,10 @@ struct WatchedDirectory: Hashable {
 /// What a watcher watches, by watch descriptor.
 struct KnownWatches {
     private(set) var directories: [Int32: WatchedDirectory] = [:]
-    private(set) var identities: Set<FileIdentity> = []
 
-    mutating func add(_ directory: WatchedDirectory, _ watch: Int32) {
-        directories[watch] = directory
-        identities.insert(directory.identity)
-    }
+    mutating func add(_ directory: WatchedDirectory, _ watch: Int32) { directories[watch] = directory }
 
-    mutating func remove(_ watch: Int32) {
-        if let directory = directories.removeValue(forKey: watch) { identities.remove(directory.identity) }
-    }
+    mutating func remove(_ watch: Int32) { directories[watch] = nil }
 
     mutating func removeAll() { self = KnownWatches() }
 }

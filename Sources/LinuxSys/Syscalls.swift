@@ -88,17 +88,21 @@ public enum Syscalls {
     public static func linkTarget(_ path: FilePath, at directory: Int32 = Syscalls.workingDirectory) throws(SystemError)
         -> FilePath
     {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = try check("readlinkat", path) {
-            path.withPlatformString { name in
-                buffer.withUnsafeMutableBytes { bytes in
-                    guard let start = bytes.baseAddress else { return Int32(0) }
-                    return Int32(
-                        readlinkat(directory, name, start.assumingMemoryBound(to: CChar.self), bytes.count))
+        // Most targets are short; one that fills the space may be longer.
+        for capacity in [256, Int(PATH_MAX)] {
+            var buffer = [UInt8](repeating: 0, count: capacity)
+            let count = try check("readlinkat", path) {
+                path.withPlatformString { name in
+                    buffer.withUnsafeMutableBytes { bytes in
+                        guard let start = bytes.baseAddress else { return Int32(0) }
+                        return Int32(
+                            readlinkat(directory, name, start.assumingMemoryBound(to: CChar.self), bytes.count))
+                    }
                 }
             }
+            if Int(count) < capacity || capacity == Int(PATH_MAX) { return FilePath(bytes: buffer[..<Int(count)]) }
         }
-        return FilePath(bytes: buffer[..<Int(count)])
+        throw SystemError(call: "readlinkat", subject: path.shown, errno: .fileNameTooLong)
     }
 
     /// The path of an open file as the kernel knows it now, without links (proc(5), `/proc/PID/fd`). A removed file's
@@ -237,52 +241,26 @@ public enum Syscalls {
         }
     }
 
-    /// The names in an open directory but `.` and `..`, as bytes, in the kernel's order.
-    ///
-    /// The corresponding C functions are `fdopendir` and `readdir`; the descriptor stays open.
-    public static func names(inDirectory fd: Int32) throws(SystemError) -> [[UInt8]] {
-        let copy = try open(".", flags: O_RDONLY | O_DIRECTORY, at: fd).release()
-        guard let stream = fdopendir(copy) else {
-            let error = SystemError(call: "fdopendir", errno: currentErrno)
-            _ = close(copy)
-            throw error
-        }
-        defer { closedir(stream) }
-        var names: [[UInt8]] = []
-        while true {
-            Glibc.errno = 0
-            guard let entry = readdir(stream) else {
-                if Glibc.errno != 0 { throw SystemError(call: "readdir", errno: currentErrno) }
-                return names
-            }
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: UInt8.self, capacity: 256) { start in
-                    Array(UnsafeBufferPointer(start: start, count: strlen(start)))
-                }
-            }
-            if name != [46] && name != [46, 46] { names.append(name) }
-        }
-    }
-
     // MARK: - Helpers
 
     static var currentErrno: Errno { Errno(rawValue: Glibc.errno) }
 
     /// Runs a call until it is not interrupted and turns -1 into an error.
+    ///
+    /// - Parameter path: Asked for only where there is an error to tell: most calls are made on names.
     static func check(
-        _ call: String, _ path: FilePath? = nil, _ body: () -> Int32
+        _ call: String, _ path: @autoclosure () -> FilePath? = nil, _ body: () -> Int32
     ) throws(SystemError) -> Int32 {
         #if DEBUG
-            if let forced = Faults.forced(call, path) {
-                throw SystemError(call: call, subject: path?.shown ?? "", errno: forced)
+            if let forced = Faults.forced(call, path()) {
+                throw SystemError(call: call, subject: path()?.shown ?? "", errno: forced)
             }
         #endif
         while true {
             let result = body()
             if result >= 0 { return result }
-            if Glibc.errno != EINTR {
-                throw SystemError(call: call, subject: path?.shown ?? "", errno: currentErrno)
-            }
+            let errno = currentErrno
+            if errno != .interrupted { throw SystemError(call: call, subject: path()?.shown ?? "", errno: errno) }
         }
     }
 
@@ -305,8 +283,10 @@ public enum Syscalls {
 #if DEBUG
     /// Errors that a test makes kernel calls report (swift-system's `Mocking.swift` does the same).
     public enum Faults {
-        @TaskLocal public static var plan: @Sendable (_ call: String, _ path: FilePath?) -> Errno? = { _, _ in nil }
+        @TaskLocal public static var plan: (@Sendable (_ call: String, _ path: FilePath?) -> Errno?)?
 
-        static func forced(_ call: String, _ path: FilePath?) -> Errno? { plan(call, path) }
+        static func forced(_ call: String, _ path: @autoclosure () -> FilePath?) -> Errno? {
+            plan.flatMap { $0(call, path()) }
+        }
     }
 #endif

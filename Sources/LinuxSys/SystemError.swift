@@ -52,7 +52,20 @@ extension FilePath {
     }
 
     /// The path of an entry of this directory.
-    public func entry(_ name: [UInt8]) -> FilePath { FilePath(bytes: bytes + [UInt8(ascii: "/")] + name) }
+    public func entry(_ name: [UInt8]) -> FilePath {
+        let own = length
+        return withPlatformString { start in
+            withUnsafeTemporaryAllocation(byteCount: own + name.count + 2, alignment: 1) { space in
+                space.copyMemory(from: UnsafeRawBufferPointer(start: start, count: own))
+                space[own] = UInt8(ascii: "/")
+                UnsafeMutableRawBufferPointer(rebasing: space[(own + 1)...]).copyBytes(from: name)
+                space[own + 1 + name.count] = 0
+                return space.withMemoryRebound(to: CChar.self) { characters in
+                    characters.baseAddress.map { FilePath(platformString: $0) } ?? self
+                }
+            }
+        }
+    }
 
     /// A path from bytes as the kernel gives them; an embedded zero ends it.
     public init(bytes: some Sequence<UInt8>) {

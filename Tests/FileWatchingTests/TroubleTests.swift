@@ -87,6 +87,31 @@ struct TroubleTests {
         #expect(try watched.polled() == ["-accounts/1/config.toml", "accounts/3/config.toml"])
     }
 
+    @Test func watchersThatShareABudgetNeverWatchMoreTogether() throws {
+        let folder = try TemporaryFolder()
+        let loop = try EventLoop()
+        let budget = WatchBudget(watchesMax: 12)
+        for name in ["a", "b"] {
+            for number in 1...8 {
+                try folder.makeDirectory("\(name)/\(number)")
+                try folder.write("\(name)/\(number)/config.toml", "")
+            }
+        }
+        let watchers = ["a", "b"].map { name in
+            let watcher = FileWatcher(on: loop, budget: budget, pollInterval: .milliseconds(50)) { _ in }
+            let found = watcher.add(
+                WatchSpec(id: name, base: folder.path.appending(name), pattern: [.visible, .name("config.toml")]))
+            #expect(found.count == 8)
+            return watcher
+        }
+        defer { for watcher in watchers { watcher.close() } }
+        #expect(watchers[0].polled.isEmpty && !watchers[1].polled.isEmpty)
+        #expect(watchers.reduce(0) { $0 + $1.statistics.directories } == 12)
+        // What one gives up the other one may have.
+        watchers[0].remove("a")
+        #expect(try loop.run { watchers[1].polled.isEmpty })
+    }
+
     @Test func anUnreadableFolderIsPolledItsKeysAreNotGoneAndTheOthersAreWatched() throws {
         let watched = try Watched()
         let folder = watched.folder

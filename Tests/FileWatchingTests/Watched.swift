@@ -27,7 +27,8 @@ final class Watched {
         let count = Count()
         troubles = { count.value }
         watcher = FileWatcher(
-            on: loop, watchesMax: watchesMax, pollInterval: .milliseconds(200), onTrouble: { count.value += 1 }
+            on: loop, budget: WatchBudget(watchesMax: watchesMax), pollInterval: .milliseconds(200),
+            onTrouble: { count.value += 1 }
         ) { box.reports.append($0) }
         try folder.makeDirectory("canary")
     }

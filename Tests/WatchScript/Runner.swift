@@ -37,7 +37,7 @@ final class Runner {
 
     private func restart(watchesMax: Int) throws {
         watcher.close()
-        watcher = FileWatcher(on: loop, watchesMax: watchesMax, pollInterval: .milliseconds(200)) {
+        watcher = FileWatcher(on: loop, budget: WatchBudget(watchesMax: watchesMax), pollInterval: .milliseconds(200)) {
             [unowned self] new in
             for report in new where report.spec != "canary" {
                 if let words = meanwhile {

@@ -26,6 +26,8 @@
 #include <unistd.h>
 
 int gcl_openat(int directory, const char *path, int flags, unsigned mode);
+/// getdents64(2): as many entries as fit; 0 at the end.
+long gcl_getdents64(int directory, void *space, unsigned long length);
 int gcl_pidfd_open(int pid);
 int gcl_pidfd_send_signal(int pidfd, int signal);
 int gcl_set_dumpable(int dumpable);
