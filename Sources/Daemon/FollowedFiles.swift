@@ -67,9 +67,22 @@ final class FollowedFiles {
         readers[path] = reader
         guard followers[path] == nil else { return }
         makeRoom()
-        followers[path] = LogFollower(
-            path, from: checkpoints.removeValue(forKey: path).map { .resume($0) } ?? start, within: boundary)
+        let place = handedOver(path) ?? checkpoints.removeValue(forKey: path)
+        followers[path] = LogFollower(path, from: place.map { .resume($0) } ?? start, within: boundary)
         lastUse[path] = EventLoop.now
+    }
+
+    /// Where a file was read until under the name that it had before, if it was renamed and both names are followed.
+    private func handedOver(_ path: FilePath) -> Checkpoint? {
+        do throws(SystemError) {
+            let file = try Syscalls.status(of: path).identity
+            for follower in followers.values {
+                if let place = follower.handOver(file) { return place }
+            }
+        } catch {
+            // There is no such file yet.
+        }
+        return nil
     }
 
     /// A file may have news: it is read in this turn or one of the next.

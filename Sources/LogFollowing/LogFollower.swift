@@ -57,6 +57,8 @@ public final class LogFollower {
     static let window: Int64 = 256 << 10
     /// How much is read at a time, in bytes; more than a line may be long, so that each piece leads on.
     private static let pieceMax: Int64 = 256 << 10
+    /// Among how many names of its folder a file is looked for that was renamed.
+    private static let namesMax = 4096
     /// A file that the name left is given up after this time without a new byte.
     static let quietTime = Duration.seconds(5)
 
@@ -110,11 +112,7 @@ public final class LogFollower {
 
     /// How far the file has been read, nil before it was opened.
     public var checkpoint: Checkpoint? {
-        current.map { source in
-            let position = source.skippedFrom ?? source.position
-            return Checkpoint(
-                file: source.identity, offset: position.offset, marker: position.marker, line: position.line)
-        }
+        current.map { checkpoint(of: $0) }
     }
 
     /// Until when a file that the name left still has to be read, in time from now; nil if there is none.
@@ -149,15 +147,41 @@ public final class LogFollower {
         retired = zip(retired, isQuiet).compactMap { source, isQuiet in
             isQuiet && now() - source.lastGrowth >= Self.quietTime.nanoseconds ? nil : source
         }
-        let before = current
+        let before = retired
         attempt(reopenIfReplaced)
         // What stands in the file that the name just left comes before what stands in the new one.
-        if let before, before !== current {
-            attempt { () throws(FileReadError) in try read(before, &budget, candidates, line) }
+        for source in retired where !before.contains(where: { $0 === source }) {
+            attempt { () throws(FileReadError) in try read(source, &budget, candidates, line) }
         }
         if let current { attempt { () throws(FileReadError) in try read(current, &budget, candidates, line) } }
         if let problem { throw problem }
         return budget <= 0
+    }
+
+    /// Gives up a file that it has open and that goes by another name now: whoever follows that name goes on where this
+    /// one stood, so that no line is given twice.
+    ///
+    /// - Returns: Where; nil if it does not have that file open, or if the file still goes by its name here.
+    public func handOver(_ file: FileIdentity) -> Checkpoint? {
+        if let index = retired.firstIndex(where: { $0.identity == file }) {
+            return checkpoint(of: retired.remove(at: index))
+        }
+        guard let current, current.identity == file else { return nil }
+        do throws(SystemError) {
+            if try Syscalls.status(of: path).identity == file { return nil }
+        } catch {
+            // Not there any more.
+        }
+        self.current = nil
+        // What comes under the name after this is new.
+        start = .beginning
+        return checkpoint(of: current)
+    }
+
+    private func checkpoint(of source: Source) -> Checkpoint {
+        let position = source.skippedFrom ?? source.position
+        return Checkpoint(
+            file: source.identity, offset: position.offset, marker: position.marker, line: position.line)
     }
 
     // MARK: - Which file it is
@@ -225,6 +249,10 @@ public final class LogFollower {
             let place = Position(offset: checkpoint.offset, marker: checkpoint.marker, line: checkpoint.line)
             if checkpoint.file == source.identity, checkpoint.offset <= size, try fits(place, in: source) {
                 source.move(to: place)
+            } else if checkpoint.file != source.identity, let old = try renamed(checkpoint.file, place) {
+                // Rotated while nobody followed: the rest of the old one, then all of the new one.
+                retired.append(old)
+                source.move(to: Position())
             } else {
                 try moveToWindow(source, size: size)
                 guard checkpoint.line != 0, checkpoint.file != source.identity else { return }
@@ -234,6 +262,33 @@ public final class LogFollower {
                 }
             }
         }
+    }
+
+    /// The file that was read until a place, under another name in the same folder; nil if there is none that fits.
+    private func renamed(_ file: FileIdentity, _ place: Position) throws(FileReadError) -> Source? {
+        // By its inode number alone it could be any file that came later.
+        guard !place.marker.isEmpty else { return nil }
+        do throws(SystemError) {
+            let folder = try Syscalls.open(
+                path.removingLastComponent().isEmpty ? "." : path.removingLastComponent(), flags: Syscalls.directory)
+            for name in try Syscalls.names(inDirectory: folder.raw).prefix(Self.namesMax) {
+                guard let status = try Syscalls.status(ofName: name, in: folder.raw), status.identity == file,
+                    status.kind == .regular
+                else { continue }
+                let descriptor = try Syscalls.open(
+                    name: name, flags: O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, in: folder.raw)
+                let opened = try Syscalls.status(of: descriptor.raw)
+                guard opened.identity == file, opened.size >= place.offset else { return nil }
+                if let boundary, try !Syscalls.path(of: descriptor.raw).isWithin(boundary) { return nil }
+                let source = Source(descriptor, identity: file, now: now())
+                do throws(FileReadError) { guard try fits(place, in: source) else { return nil } } catch { return nil }
+                source.move(to: place)
+                return source
+            }
+        } catch {
+            // It is a help only: the window before the end of the new one is read as if it were gone.
+        }
+        return nil
     }
 
     /// Goes to the first line that begins in the window before the end.

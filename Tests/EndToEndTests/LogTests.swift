@@ -131,6 +131,27 @@ import Testing
         }
     }
 
+    /// The old file's new name matches too: its lines are no news.
+    @Test func aRotatedLogIsNotReadAgainUnderItsNewName() throws {
+        try withTown(keys: 3, sections: Self.rules) { town in
+            try town.install()
+            try town.startDaemon()
+            let events = try town.events()
+            try append(town, "logs/custom-a.log", "quota exceeded: first\n")
+            try events.next("sighting")
+            #expect(rename("\(town.root)/logs/custom-a.log", "\(town.root)/logs/custom-a.1.log") == 0)
+            try append(town, "logs/custom-a.log", "quota exceeded: second\n")
+            try events.next("sighting") { $0["text"]?.string == "quota exceeded: second" }
+            try append(town, "logs/custom-a.1.log", "quota exceeded: late\n")
+            try events.next("sighting") { $0["text"]?.string == "quota exceeded: late" }
+            try append(town, "logs/custom-a.log", "quota exceeded: last\n")
+            try events.next("sighting") { $0["text"]?.string == "quota exceeded: last" }
+            #expect(
+                try events.seen("sighting").compactMap { $0["text"]?.string }.sorted()
+                    == ["first", "last", "late", "second"].map { "quota exceeded: \($0)" })
+        }
+    }
+
     @Test func aPatternThatTakesTooLongIsSwitchedOffAndSaid() throws {
         let rules = """
             [[watch.logs]]

@@ -62,7 +62,7 @@ extension EventLoop {
     /// - Returns: Whether the condition came to hold.
     @discardableResult
     func run(
-        within deadline: Duration = .seconds(20), until condition: @escaping () -> Bool
+        within deadline: Duration = .seconds(60), until condition: @escaping () -> Bool
     ) throws -> Bool {
         var holds = condition()
         if holds { return true }

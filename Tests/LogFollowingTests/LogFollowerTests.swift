@@ -168,11 +168,30 @@ struct StartTests {
         #expect(try log.restarted().read() == ["three", "four", "five"])
     }
 
+    @Test func whatWasRotatedWhileNobodyFollowedIsReadToItsEndAndTheNewOneWhole() throws {
+        let log = try Followed()
+        try log.folder.append("log", "one\n")
+        try log.read()
+        try log.folder.append("log", "two\n")
+        try log.folder.rename("log", "log.1")
+        let new = (0..<60_000).map { "\($0)" }
+        try log.folder.append("log", new.joined(separator: "\n") + "\n")
+        let next = try log.restarted()
+        #expect(try next.read() == ["two"] + new)
+        try log.folder.append("log.1", "late\n")
+        #expect(try next.read() == ["late"])
+        // One that only has the number of the old file is another one.
+        try log.folder.truncate("log.1")
+        try log.folder.append("log.1", "other lines of a longer file\n")
+        let window = try log.restarted().read()
+        #expect(window.count > 1000 && window.count < new.count && window == Array(new.suffix(window.count)))
+    }
+
     @Test func anotherFileUnderTheNameThatIsLargeIsReadFromABoundedWindow() throws {
         let log = try Followed()
         try log.folder.append("log", "one\n")
         try log.read()
-        try log.folder.rename("log", "log.1")
+        try Syscalls.unlink(log.folder.path.appending("log"))
         let lines = (0..<40_000).map { "line \($0)" }
         try log.folder.append("log", lines.joined(separator: "\n") + "\n")
         let read = try log.restarted().read()
@@ -283,6 +302,27 @@ struct RotationTests {
         #expect(log.follower.checkpoint == nil)
         try log.folder.append("log", "one\n")
         #expect(try log.read() == ["one"])
+    }
+
+    @Test(arguments: [false, true])
+    func whoeverFollowsTheNewNameOfARotatedFileGoesOnWhereTheOtherOneStood(_ isRetired: Bool) throws {
+        let log = try Followed()
+        try log.folder.append("log", "one\n")
+        try log.read()
+        let file = try Syscalls.status(of: log.folder.path.appending("log")).identity
+        #expect(log.follower.handOver(file) == nil, "it still goes by its name")
+        try log.folder.append("log", "two\n")
+        try log.folder.rename("log", "log.1")
+        try log.folder.append("log", "new\n")
+        if isRetired { #expect(try log.read() == ["two", "new"]) }
+        let place = try #require(log.follower.handOver(file))
+        let other = LogFollower(log.folder.path.appending("log.1"), from: .resume(place))
+        try log.folder.append("log.1", "late\n")
+        var lines: [String] = []
+        while try other.read(line: { lines.append(String(decoding: $0, as: UTF8.self)) }) {}
+        #expect(lines == (isRetired ? ["late"] : ["two", "late"]))
+        #expect(try log.read() == (isRetired ? [] : ["new"]))
+        #expect(log.follower.handOver(file) == nil)
     }
 
     @Test func renamedAwayAndBackNothingIsReadTwice() throws {
