@@ -104,6 +104,12 @@ public final class Daemon {
     private var exitCode: Int32 = 0
     var isStopping = false
     private var isEmptying = false
+    /// Ours while our bootstrap runs.
+    var bootstrapLock: LockFile?
+    /// A `gasclawd bootstrap` that is waited for.
+    var otherBootstrap: ProcessHandle?
+    /// Services wait for it.
+    var isBootstrappedByOther = false
     /// When the end began, in the loop's time.
     private var stopBegan: Int64 = 0
     /// Alerts on their way are waited for.

@@ -38,10 +38,37 @@ extension Daemon {
             loop: loop, log: log, owner: owner)
         self.services = services
         askForPatience()
-        services.clear { [unowned self] in
-            startBootstrap()
-            services.open()
-            planTurnEnd()
+        isBootstrappedByOther = true
+        whenNobodyBootstraps { [unowned self] in
+            services.clear { [unowned self] in
+                isBootstrappedByOther = false
+                startBootstrap()
+                services.open()
+                planTurnEnd()
+            }
+        }
+    }
+
+    /// Waits for the end of a `gasclawd bootstrap`, and keeps others from beginning.
+    private func whenNobodyBootstraps(then next: @escaping () -> Void) {
+        guard configuration.town.isBootstrapped, bootstrapLock == nil else { return next() }
+        func again() { if !isStopping { whenNobodyBootstraps(then: next) } }
+        do throws(SystemError) {
+            bootstrapLock = try LockFile(store.bootstrapLock)
+            if bootstrapLock != nil { return next() }
+            if let holder = LockFile.holder(of: store.bootstrapLock).flatMap(ProcessTable.status(of:))?.identity {
+                log.notice("gasclawd bootstrap runs already: it is waited for", metadata: ["pid": "\(holder.pid)"])
+                otherBootstrap = try ProcessHandle(holder, on: loop) { [unowned self] in
+                    otherBootstrap = nil
+                    again()
+                }
+                if otherBootstrap != nil { return }
+            }
+            // It has not written who it is, or has just ended.
+            loop.schedule(after: .milliseconds(200)) { again() }
+        } catch {
+            log.warning("nobody can be kept from a bootstrap beside ours", metadata: ["error": "\(error)"])
+            next()
         }
     }
 
@@ -63,12 +90,17 @@ extension Daemon {
 
     /// Brings the town into being, as far as it is not; what fails is said, and keys are looked after all the same.
     func startBootstrap() {
-        guard let services, configuration.town.isBootstrapped, !isStopping, !services.isClearing else { return }
+        guard configuration.town.isBootstrapped, !isStopping, !isBootstrappedByOther else { return }
         guard bootstrap?.isRunning != true else {
             isBootstrapDue = true
             return
         }
         isBootstrapDue = false
+        whenNobodyBootstraps { [unowned self] in beginBootstrap() }
+    }
+
+    private func beginBootstrap() {
+        guard let services, bootstrap?.isRunning != true else { return }
         let bootstrap = Bootstrap(
             services: services, configuration: configuration, mode: .supervised,
             helpers: Bootstrap.Helpers(
@@ -84,6 +116,7 @@ extension Daemon {
             },
             completion: { [unowned self] failure in
                 surroundings.bootstrapProblem = failure
+                bootstrapLock = nil
                 planTurnEnd()
                 if isBootstrapDue { startBootstrap() }
             })
@@ -100,7 +133,7 @@ extension Daemon {
     /// Ready is said when it is true: the way from kernel to loop works, and what is wanted is up or known not to be.
     func becomeReady() {
         guard surroundings.isStarting, isProbed, !isStopping, bootstrap?.isRunning != true,
-            services?.isClearing != true,
+            !isBootstrappedByOther,
             services?.isSettled != false
         else { return }
         surroundings.isStarting = false

@@ -56,8 +56,6 @@ final class Services {
     private var waiters: [Waiter] = []
     /// The town is being ended: nothing is started any more.
     private(set) var isEnding = false
-    /// What an earlier process left is being ended: nothing is begun before that is done.
-    private(set) var isClearing = false
     let calls: RunningCalls
     private var inbox: [ServiceInput] = []
     private var isHandling = false
@@ -344,16 +342,13 @@ final class Services {
     /// again, and two of a kind undo each other. With them goes the dolt of an installation that is done again.
     func clear(then next: @escaping () -> Void) {
         let left = isReadOnly ? [] : calls.leftovers()
-        isClearing = true
         func finish() {
             guard !isEnding else { return }
             guard !isReadOnly, Bootstrap.isInstallationUnfinished(place.root, store), place.dolt != nil else {
-                isClearing = false
                 return next()
             }
             stopDolt(nil) { [self] problem in
                 if let problem { log.warning("\(problem)") }
-                isClearing = false
                 if !isEnding { next() }
             }
         }

@@ -92,7 +92,11 @@ extension Services {
     /// Its file was written.
     func heartbeatWritten() {
         if let attempt = attempts[.daemon], let child = daemonChild {
-            guard let beat = heartbeat, beat.pid == child.identity.pid, beat.isRunning else { return }
+            // gt may be a script that starts the real one.
+            guard let beat = heartbeat, beat.isRunning,
+                beat.pid == child.identity.pid
+                    || ProcessTable.tree(of: child.identity).contains(where: { $0.identity.pid == beat.pid })
+            else { return }
             return answered(.daemon, attempt, child.identity)
         }
         if supervisor.isUp(.daemon) { watchHeartbeat() }

@@ -74,7 +74,7 @@ public final class TownTool {
     ) throws(DaemonFailure) -> String? {
         let lock: LockFile?
         do throws(SystemError) {
-            lock = isDry ? nil : try LockFile(store.directory.appending("bootstrap.lock"))
+            lock = isDry ? nil : try LockFile(store.bootstrapLock)
         } catch {
             throw DaemonFailure(code: 1, message: "bootstrap: \(error)")
         }

@@ -261,6 +261,36 @@ import Testing
         }
     }
 
+    @Test func runWaitsForABootstrapThatIsGoingOn() throws {
+        try withEmptyFolder { town in
+            try keep("gt", in: town)
+            let (mark, go) = (town.directory + "/mark", town.directory + "/go")
+            try replace(
+                "gt",
+                """
+                echo "$1" >>\(town.directory)/gt-calls
+                [ "$1" = install ] && touch \(mark) && until [ -e \(go) ]; do sleep 0.1; done
+                # Not exec: the gt daemon is a child of what we started.
+                \(town.directory)/real/gt "$@"
+                """, in: town)
+            let pid = try town.start(
+                [MiniatureTown.gasclawd, "bootstrap", "--config", town.configuration],
+                output: town.directory + "/bootstrap.out")
+            try eventually("gt install to be going on") { Disk.exists(mark) }
+            try town.startDaemon(["GASCLAWD_TOWN_BOOTSTRAP": "true"], isReady: false)
+            try eventually("run to wait") { try town.wholeLog().contains("gasclawd bootstrap runs already") }
+            try Disk.replace(go, [])
+            #expect(try waitForEnd(of: pid) == .exited(0))
+            let events = try town.events()
+            try events.next("daemon.ready")
+            #expect(try events.seen("bootstrap.step").allSatisfy { $0["result"]?.string == "skipped" })
+            #expect(try town.servicePIDs().count == 3)
+            let calls = (try Disk.text(town.directory + "/gt-calls") ?? "").split(separator: "\n")
+            #expect(calls.count { $0 == "install" } == 1)
+            #expect(calls.count { $0 == "daemon" } == 1)
+        }
+    }
+
     @Test func aSignalEndsItWithWhatItStarted() throws {
         try withEmptyFolder { town in
             try keep("gt", in: town)
