@@ -262,7 +262,8 @@ final class MiniatureTown {
             words = ["/usr/bin/env"] + change + [try readableProgram()] + words.dropFirst()
         }
         daemon = try Program.start(
-            wrapper + words, environment: kept + changes, directory: directory, output: directory + "/gasclawd.out", errors: log)
+            wrapper + words, environment: kept + changes, directory: directory, output: directory + "/gasclawd.out",
+            errors: log)
         guard isReady else { return }
         try eventually("the daemon to answer") {
             guard isDaemonAlive else { throw TownError("gasclawd ended: \(try logTail())") }
