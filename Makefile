@@ -47,9 +47,11 @@ docs: build ## runs the commands of README and docs in a miniature town, follows
 	@Tests/Dependencies/run $(DEBUG)/gasclawd Package.resolved
 	@Tests/Docs/comments || [ $$? -eq 77 ]
 
-bench: deps ## measures the budgets with the release build
+bench: ## measures the budgets and other watchers with the release build, into docs/performance.md
+	@scripts/deps.sh --bench
 	$(SWIFT) build -c release
 	Benchmarks/run
+	Benchmarks/run watchers
 
 release: ## the program as it is shipped, in .build-release
 	@scripts/deps.sh --build

@@ -7,6 +7,7 @@
 #   scripts/deps.sh --build   installs only what the build needs
 #   scripts/deps.sh --docs    also what Tests/Docs and Tests/Dependencies need
 #   scripts/deps.sh --lab     also what Tests/Systemd needs: a systemd to boot
+#   scripts/deps.sh --bench   also what Benchmarks compares with; what cannot be had is said, and left out
 #   scripts/deps.sh --package also what Tests/Package needs: readers of pages, shells, a Debian to install into
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -46,14 +47,37 @@ fi
 
 command -v dpkg-query >/dev/null ||
     fail "this is not Debian or Ubuntu: install by hand what these packages hold: ${packages[*]}"
+# Measured against, not needed.
+compared=()
+[ "${1:-}" != --bench ] || compared=(entr incron systemd watchman python3-venv)
+
 missing=()
 for package in "${packages[@]}"; do
     status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$status" = installed ] || missing+=("$package")
 done
-[ ${#missing[@]} -gt 0 ] || exit 0
+compare() {
+    local package
+    for package in ${compared[@]+"${compared[@]}"}; do
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)" = installed ] ||
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" ||
+            echo "deps: $package cannot be had: it is left out" >&2
+    done
+    [ "${1:-}" = --bench ] || return 0
+    local python=.build/bench-python
+    if ! "$python/bin/python" -c 'import watchfiles, watchdog' 2>/dev/null; then
+        python3 -m venv "$python" && "$python/bin/python" -m pip install -q watchfiles==1.3.0 watchdog==7.1.0 ||
+            echo "deps: watchfiles and watchdog cannot be had: they are left out" >&2
+    fi
+}
+
+if [ ${#missing[@]} -eq 0 ]; then
+    compare "$@"
+    exit 0
+fi
 
 echo "deps: missing: ${missing[*]}" >&2
 [ "${1:-}" != --check ] || exit 1
 as_root apt-get update -qq
 as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"
+compare "$@"

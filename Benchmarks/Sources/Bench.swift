@@ -13,9 +13,13 @@ final class Bench {
     let gasclawd: String
     let root: String
     private var serial = 0
-    private var daemon: Child?
-    private var events: Child?
-    private var reader: LineReader?
+    private(set) var daemon: Child?
+    private(set) var events: Child?
+    var reader: LineReader?
+    /// What was measured: from, to, median, 99th percentile, how often.
+    private(set) var table = Table(["from", "to", "median", "p99", "n"])
+    /// What is no time.
+    private(set) var figures = Table(["what", "measured", "budget"])
 
     init(gasclawd: String) throws {
         self.gasclawd = gasclawd
@@ -41,7 +45,24 @@ final class Bench {
             [paths]
             state = "\(root)/state"
             runtime = "\(root)/run"
+            [[watch.logs]]
+            files = "logs/numbered.log"
+            match = '^quota exceeded: line '
+            cause = "quota"
             """, to: "gasclawd.toml")
+    }
+
+    func note(_ samples: Samples, from: String, to: String) {
+        say(samples.line)
+        table.add([
+            from, to, samples.percentile(0.5).milliseconds, samples.percentile(0.99).milliseconds,
+            "\(samples.values.count)",
+        ])
+    }
+
+    func note(_ what: String, _ measured: String, budget: String = "") {
+        say("\(what): \(measured)")
+        figures.add([what, measured, budget])
     }
 
     func remove() {
@@ -55,16 +76,16 @@ final class Bench {
         } catch { say("\(root) stays: \(error)") }
     }
 
-    private var environment: [String: String] {
+    var environment: [String: String] {
         ["PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": root, "BENCH_STAMPS": "\(root)/stamps"]
     }
 
-    private func write(_ text: String, to name: String) throws {
+    func write(_ text: String, to name: String) throws {
         try AtomicFile.replace(FilePath("\(root)/\(name)"), with: Array(text.utf8), durable: false)
     }
 
     /// Another key each time, as the account file that a user would write.
-    private func putKey(account: Int) throws -> Int64 {
+    func putKey(account: Int) throws -> Int64 {
         serial += 1
         let digits = String(serial)
         let key = "sk-kimi-" + String(repeating: "0", count: 40 - digits.count) + digits
@@ -75,7 +96,7 @@ final class Bench {
         return start
     }
 
-    private func start(following types: String) throws {
+    func start(following types: String) throws {
         let daemon = try Child(
             [gasclawd, "run", "--config", "\(root)/gasclawd.toml"], environment: environment, errors: "\(root)/log")
         self.daemon = daemon
@@ -99,7 +120,7 @@ final class Bench {
         _ = try reader?.wait(seconds: 20) { _ in true }
     }
 
-    private func stop() {
+    func stop() {
         events?.end()
         daemon?.end()
         events = nil
@@ -124,30 +145,55 @@ final class Bench {
             child.end()
             socket.remove()
         }
-        say(samples.line)
+        note(samples, from: "start of `gasclawd run`", to: "READY=1 (one key, no services)")
     }
 
-    /// A key file renamed into place: `key.activated` at a subscriber, and inotifywait's line.
+    /// A key file renamed into place: `key.activated` at a subscriber, and inotifywait's line; at rest, and beside a
+    /// log of the town that grows by 5,000 lines a second.
     func measureKeys(rounds: Int) throws {
         try start(following: "key.activated")
         defer { stop() }
+        // In turns: what else the machine does meets both.
+        var rest = (Samples(name: "key, idle"), Samples(name: "inotifywait, idle"))
+        var storm = (Samples(name: "key, beside a storm"), Samples(name: "inotifywait, beside a storm"))
+        let ourselves = try CurrentProcess.executable().string
+        try Syscalls.makeDirectories(FilePath("\(root)/town/daemon"))
+        for _ in 0..<4 {
+            try measureKeys(rounds / 4, into: &rest)
+            let writer = try Child(
+                [ourselves, "storm", "\(root)/town/daemon/daemon.log", "5000"], environment: environment)
+            defer { writer.end() }
+            usleep(300_000)
+            try measureKeys(rounds / 4, into: &storm)
+        }
+        let from = "key file renamed into place"
+        note(rest.0, from: from, to: "`key.activated` at a subscriber of the control socket")
+        note(rest.1, from: from, to: "line of `inotifywait -m`")
+        note(storm.0, from: "the same beside 5,000 log lines/s", to: "`key.activated`")
+        note(storm.1, from: "the same beside 5,000 log lines/s", to: "line of `inotifywait -m`")
+        note(
+            "`key.activated`, median against inotifywait's, idle / beside the storm",
+            "\(ratio(rest.0, rest.1)) / \(ratio(storm.0, storm.1))")
+        note("`key.activated` beside the storm against idle, median", ratio(storm.0, rest.0), budget: "below 2")
+        note(
+            "`key.activated`, idle and beside the storm, p50 / p99 (ms)",
+            "\(short(rest.0.percentile(0.5))) / \(short(rest.0.percentile(0.99))), "
+                + "\(short(storm.0.percentile(0.5))) / \(short(storm.0.percentile(0.99)))", budget: "1 / 5")
+    }
+
+    private func measureKeys(_ rounds: Int, into samples: inout (Samples, Samples)) throws {
         let watcher = try Child(
             ["inotifywait", "-m", "-q", "-e", "moved_to", "\(root)/accounts/1"], environment: environment)
         defer { watcher.end() }
         var lines = LineReader(watcher.output)
         usleep(300_000)
-        var ours = Samples(name: "key file renamed -> key.activated at a subscriber")
-        var theirs = Samples(name: "key file renamed -> line of inotifywait -m")
         for _ in 0..<rounds {
             usleep(UInt32.random(in: 3000...12000))
             let start = try putKey(account: 1)
             let (own, other) = try race(start, &lines)
-            ours.values.append(own)
-            theirs.values.append(other)
+            samples.0.values.append(own)
+            samples.1.values.append(other)
         }
-        say(ours.line)
-        say(theirs.line)
-        say("  ratio of the medians: \(ratio(ours, theirs))")
     }
 
     /// Waits for both; each gets the time at which it arrived.
@@ -171,7 +217,7 @@ final class Bench {
 
     private func ratio(_ a: Samples, _ b: Samples) -> String {
         let value = a.percentile(0.5) / b.percentile(0.5)
-        return "\(Int(value * 100) / 100).\(Int(value * 100) % 100)"
+        return short(value)
     }
 
     /// Memory, threads and wake-ups of a daemon that has nothing to do.
@@ -182,32 +228,19 @@ final class Bench {
         events?.end()
         events = nil
         sleep(2)
-        let before = try switches(daemon.pid)
+        let cost = ProcessCost([daemon.pid])
+        let (switches, used) = (cost.switches, cost.processorSeconds)
         sleep(seconds)
-        let after = try switches(daemon.pid)
-        let status = try text("/proc/\(daemon.pid)/status")
-        func field(_ name: String) -> String {
-            status.split(separator: "\n").first { $0.hasPrefix(name) }.map { $0.dropFirst(name.count + 1).trimmed }
-                ?? "?"
-        }
-        say(
-            "idle: resident memory \(field("VmRSS")), threads \(field("Threads")), wake-ups in \(seconds) s: \(after - before)"
-        )
+        note(
+            "idle for \(seconds) s without a watchdog: wake-ups, processor time",
+            "\(cost.switches - switches), \(Int((cost.processorSeconds - used) * 1000)) ms", budget: "1 in 30 s")
+        note(
+            "idle: memory resident / its share (MB)",
+            "\(short(Double(cost.residentKilobytes) / 1024)) / \(short(Double(cost.proportionalKilobytes) / 1024))",
+            budget: "20")
     }
 
-    private func switches(_ pid: pid_t) throws -> Int {
-        let tasks = try Syscalls.open(FilePath("/proc/\(pid)/task"), flags: Syscalls.directory)
-        var sum = 0
-        for name in try Syscalls.names(inDirectory: tasks.raw) {
-            let status = try text("/proc/\(pid)/task/\(String(decoding: name, as: UTF8.self))/status")
-            for line in status.split(separator: "\n") where line.hasPrefix("voluntary_ctxt_switches:") {
-                sum += Int(line.dropFirst(24).trimmed) ?? 0
-            }
-        }
-        return sum
-    }
-
-    private func text(_ path: String) throws -> String {
+    func text(_ path: String) throws -> String {
         String(decoding: try RegularFile.read(FilePath(path), limit: 1 << 20).bytes, as: UTF8.self)
     }
 
@@ -285,8 +318,12 @@ final class Bench {
             let killer = try Child(["/usr/bin/tmux", "-S", "\(root)/tmux", "kill-server"], environment: environment)
             waitpid(killer.pid, &status, 0)
         }
-        for samples in [started, first, respawn, theirs] { say(samples.line) }
-        say("  ratio of the medians, reload.started to inotifywait: \(ratio(started, theirs))")
+        let from = "error row appended to a transcript"
+        note(started, from: from, to: "`agent.reload.started` at a subscriber")
+        note(theirs, from: from, to: "line of `inotifywait -m`")
+        note(first, from: from, to: "first call of tmux for the restart")
+        note(respawn, from: from, to: "`respawn-pane`, the old process being gone")
+        note("error row → first call of tmux, p50 (ms)", short(first.percentile(0.5)), budget: "5")
     }
 }
 

@@ -81,6 +81,8 @@ final class Child {
 struct LineReader {
     let descriptor: Int32
     private var rest: [UInt8] = []
+    /// Whoever wrote has ended: poll(2) says for ever that there is something.
+    private(set) var isAtEnd = false
 
     init(_ descriptor: Int32) { self.descriptor = descriptor }
 
@@ -88,7 +90,10 @@ struct LineReader {
     mutating func take() -> [String] {
         var buffer = [UInt8](repeating: 0, count: 65536)
         let count = Glibc.read(descriptor, &buffer, buffer.count)
-        guard count > 0 else { return [] }
+        guard count > 0 else {
+            isAtEnd = true
+            return []
+        }
         rest += buffer[..<count]
         var lines: [String] = []
         while let end = rest.firstIndex(of: 10) {

@@ -72,7 +72,15 @@ struct WatchBench {
         add("root made anew after 0, 1, 10, 100 ms (of 4)", try recreations())
         add("change behind an overflow, then another", try each { _, running, folder in try overflow(running, folder) })
         for count in [1_000, 10_000, 50_000] {
-            add("\(count) folders: first event (s) / memory (MB)", try footprint(count))
+            let figures = try footprint(count)
+            for (index, title) in Footprint.titles.enumerated() {
+                add("\(count) folders: \(title)", figures.map { $0?.cells[index] ?? "none in 60 s" })
+            }
+            if count > 1_000 {
+                add(
+                    "\(count) folders: change behind an overflow seen after (s) / processor time until then (s) / a later one",
+                    figures.map { $0?.overload ?? "none" })
+            }
         }
         return rows.map { "| " + $0.joined(separator: " | ") + " |" }
     }
@@ -92,12 +100,6 @@ struct WatchBench {
             samples.values.append(end - start)
         }
         return "\(short(samples.percentile(0.5))) / \(short(samples.percentile(0.99)))"
-    }
-
-    private func short(_ value: Double) -> String {
-        let hundredths = Int((value * 100).rounded())
-        return value >= 10
-            ? "\(hundredths / 100)" : "\(hundredths / 100).\(hundredths % 100 < 10 ? "0" : "")\(hundredths % 100)"
     }
 
     // MARK: - Completeness
@@ -196,55 +198,92 @@ struct WatchBench {
         try Syscalls.makeDirectories(FilePath("\(folder)/flood"))
         usleep(1_000_000)
         while running.wait(milliseconds: 100, for: { _ in true }) != nil {}
-        // Of a pipeline the watcher is the last one.
-        let group = processes(of: running.child.pid)
-        for pid in group { kill(pid, SIGSTOP) }
-        for number in 0..<9000 { try write("\(folder)/flood/\(number)", "x") }
-        try write("\(folder)/a/canary", "after")
-        for pid in group { kill(pid, SIGCONT) }
-        let isSeen = running.wait(milliseconds: 20_000, for: { $0.contains("canary") }) != nil
-        try write("\(folder)/a/later", "x")
-        let works = running.wait(milliseconds: 10_000, for: { $0.contains("later") }) != nil
-        return "\(isSeen ? "seen" : "missed"), \(works ? "seen" : "missed")"
+        let load = try overload(running, folder, canary: "a/canary", patience: 20)
+        return "\(load.seen == nil ? "missed" : "seen"), \(load.works ? "seen" : "missed")"
     }
 
-    /// A process and its descendants, and the server that it may have started.
-    private func processes(of pid: pid_t) -> [pid_t] {
-        var all = [pid]
-        let others = ProcessTable.all().compactMap { ProcessTable.status(of: $0) }
-        for _ in 0..<4 {
-            for status in others where all.contains(status.parent) && !all.contains(status.identity.pid) {
-                all.append(status.identity.pid)
-            }
-        }
+    private struct Overload {
+        /// From its waking up, in nanoseconds.
+        var seen: Int64?
+        var processorSeconds: Double
+        var works: Bool
+    }
+
+    /// Stops a watcher, makes more events than the kernel's queue holds and one change, and lets it go on.
+    ///
+    /// - Parameter patience: How long to wait for the change, in seconds.
+    private func overload(_ running: Running, _ folder: String, canary: String, patience: Int) throws -> Overload {
+        let cost = cost(of: running)
+        let group = cost.pids
+        for pid in group { kill(pid, SIGSTOP) }
+        for number in 0..<9000 { try write("\(folder)/flood/\(number)", "x") }
+        try write("\(folder)/\(canary)", "after")
+        let before = cost.processorSeconds
+        for pid in group { kill(pid, SIGCONT) }
+        let start = EventLoop.now
+        let name = FilePath(canary).lastComponent?.string ?? canary
+        let seen = running.wait(milliseconds: patience * 1000, for: { $0.contains(name) })
+        let used = cost.processorSeconds - before
+        try write("\(folder)/later", "x")
+        let works = running.wait(milliseconds: 10_000, for: { $0.contains("later") }) != nil
+        return Overload(seen: seen.map { $0 - start }, processorSeconds: used, works: works)
+    }
+
+    /// Of a pipeline all are charged, and the server that it may have started.
+    private func cost(of running: Running) -> ProcessCost {
+        var pids = ProcessCost(tree: running.child.pid).pids
         do {
             let text = try RegularFile.read(FilePath("\(scratch)/wm.pid"), limit: 100).bytes
-            if let server = pid_t(String(decoding: text.prefix { $0 != 10 }, as: UTF8.self)) { all.append(server) }
+            if let server = pid_t(String(decoding: text.prefix { $0 != 10 }, as: UTF8.self)) { pids.append(server) }
         } catch { /* Only watchman has one. */  }
-        return all
+        return ProcessCost(pids)
     }
 
     // MARK: - Footprint
 
-    private func footprint(_ count: Int) throws -> [String] {
-        let folder = try fresh("big")
-        for number in 0..<count { try Syscalls.makeDirectories(FilePath("\(folder)/d\(number / 1000)/\(number)")) }
-        return try watchers.map { watcher in
-            let start = EventLoop.now
-            guard let running = try Running(watcher, on: folder) else { return "absent" }
-            defer { running.end() }
-            guard let ready = try running.untilReady(folder, since: start, seconds: 60) else { return "none in 60 s" }
-            let memory = processes(of: running.child.pid).map(residentMegabytes).max() ?? 0
-            return "\(short(Double(ready) / 1e9)) / \(memory)"
-        }
+    private struct Footprint {
+        static let titles = [
+            "first event (s)", "memory resident / its share (MB)", "watches / kernel memory for each (bytes)",
+            "idle for 10 s: wake-ups / processor time (ms)",
+        ]
+        var cells: [String]
+        var overload: String?
     }
 
-    private func residentMegabytes(_ pid: pid_t) -> Int {
-        do {
-            let text = String(
-                decoding: try RegularFile.read(FilePath("/proc/\(pid)/status"), limit: 1 << 16).bytes, as: UTF8.self)
-            let line = text.split(separator: "\n").first { $0.hasPrefix("VmRSS:") }
-            return (line?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0) / 1024
-        } catch { return 0 }
+    private func footprint(_ count: Int) throws -> [Footprint?] {
+        let folder = try fresh("big")
+        for number in 0..<count { try Syscalls.makeDirectories(FilePath("\(folder)/d\(number / 1000)/\(number)")) }
+        try Syscalls.makeDirectories(FilePath("\(folder)/flood"))
+        try write("\(folder)/d0/0/canary", "before")
+        return try watchers.map { watcher in
+            // What the folders cost by themselves is there before.
+            let kernel = ProcessCost.kernelKilobytes
+            let start = EventLoop.now
+            guard let running = try Running(watcher, on: folder) else {
+                return Footprint(cells: Footprint.titles.map { _ in "absent" }, overload: "absent")
+            }
+            defer { running.end() }
+            guard let ready = try running.untilReady(folder, since: start, seconds: 60) else { return nil }
+            while running.wait(milliseconds: 1000, for: { _ in true }) != nil {}
+            let cost = cost(of: running)
+            let grown = max(0, ProcessCost.kernelKilobytes - kernel)
+            let watches = cost.watches
+            var figures = Footprint(cells: [
+                short(Double(ready) / 1e9),
+                "\(short(Double(cost.residentKilobytes) / 1024)) / \(short(Double(cost.proportionalKilobytes) / 1024))",
+                "\(watches) / \(watches == 0 ? 0 : grown * 1024 / watches)",
+            ])
+            let (switches, used) = (cost.switches, cost.processorSeconds)
+            usleep(10_000_000)
+            figures.cells.append(
+                "\(cost.switches - switches) / \(Int(((cost.processorSeconds - used) * 1000).rounded()))")
+            if count > 1_000 {
+                let load = try overload(running, folder, canary: "d0/0/canary", patience: 60)
+                figures.overload =
+                    "\(load.seen.map { short(Double($0) / 1e9) } ?? "never (60 s)") / \(short(load.processorSeconds)) / "
+                    + (load.works ? "seen" : "missed")
+            }
+            return figures
+        }
     }
 }

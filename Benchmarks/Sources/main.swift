@@ -4,8 +4,8 @@ import Glibc
 import LinuxSys
 import SystemPackage
 
-// Measures the budgets of the design on this machine: `Benchmarks GASCLAWD [ROUNDS]`. What is compared is measured
-// side by side in one run, for machines are noisy.
+// Measures the budgets on this machine: `Benchmarks GASCLAWD PAGE [ROUNDS]`. What is compared is measured side by side in
+// one run, for machines are noisy.
 let arguments = CurrentProcess.arguments.map { String(decoding: $0, as: UTF8.self) }
 switch FilePath(arguments[0]).lastComponent?.string {
 case "tmux": exit(TmuxStamp.run(arguments))
@@ -17,24 +17,29 @@ if arguments.count >= 3 {
     case "watch": exit(WatchCommand.run(arguments[2]))
     case "scan": exit(LogBench.scan(arguments[2]))
     case "follow": exit(FollowCommand.run(arguments[2]))
+    case "react" where arguments.count == 4: exit(RunnerBench.react(arguments[2], arguments[3]))
+    case "systemd-path": exit(RunnerBench.systemd(arguments[2]))
     case "storm" where arguments.count == 4: exit(StormCommand.run(arguments[2], rate: Int(arguments[3]) ?? 1000))
     case "watchers":
         exit(WatchTable.run(page: arguments[2], rounds: arguments.count > 3 ? Int(arguments[3]) ?? 200 : 200))
     default: break
     }
 }
-guard arguments.count >= 2, Syscalls.isExecutable(FilePath(arguments[1])) else {
-    say("usage: Benchmarks GASCLAWD [ROUNDS]")
+guard arguments.count >= 3, Syscalls.isExecutable(FilePath(arguments[1])) else {
+    say("usage: Benchmarks GASCLAWD PAGE [ROUNDS]")
     exit(64)
 }
 do {
-    let rounds = arguments.count > 2 ? Int(arguments[2]) ?? 400 : 400
+    let rounds = arguments.count > 3 ? Int(arguments[3]) ?? 400 : 400
     let bench = try Bench(gasclawd: arguments[1])
     defer { bench.remove() }
     try bench.measureStart(rounds: 20)
     try bench.measureKeys(rounds: rounds)
-    try bench.measureIdle(seconds: 10)
+    try bench.measureIdle(seconds: 60)
     try bench.measureRows(rounds: max(10, rounds / 16))
+    try bench.measureKills(4)
+    try bench.measureTown(folders: 50_000, rounds: 10)
+    try Page(path: FilePath(arguments[2])).put(bench.table.lines + [""] + bench.figures.lines, under: "daemon")
 } catch {
     say("benchmark failed: \(error)")
     exit(1)
