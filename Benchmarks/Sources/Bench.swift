@@ -104,7 +104,9 @@ final class Bench {
         let deadline = EventLoop.now + 20_000_000_000
         while true {
             do throws(ControlClientError) {
-                if try client.request("GET", "/readyz", timeout: .seconds(1))["state"]?.string != "starting" { break }
+                if try client.request("GET", "/v1/status", timeout: .seconds(1))["state"]?.string != "starting" {
+                    break
+                }
             } catch {
                 guard EventLoop.now < deadline else {
                     throw BenchError(description: "the daemon is not ready: \(error)")

@@ -43,6 +43,10 @@ public final class FileWatcher {
     private let pollInterval: Duration
     private var instance = Instance.none(reason: "it is not open yet")
     private var registration: EventLoop.Watch?
+    /// When events were last read, and how many times in quick succession.
+    private var lastReading: Int64 = 0
+    private var quickReadings = 0
+    private var restTimer: EventLoop.Timer?
     private var states: [String: State] = [:]
     /// Which specs listen to which watch.
     private var users: [Int32: Few<String>] = [:]
@@ -83,8 +87,8 @@ public final class FileWatcher {
 
     /// Stops watching; nothing is reported any more.
     public func close() {
-        for timer in [overflowTimer, calmTimer, pollTimer] { if let timer { loop.cancel(timer) } }
-        (overflowTimer, calmTimer, pollTimer) = (nil, nil, nil)
+        for timer in [overflowTimer, calmTimer, pollTimer, restTimer] { if let timer { loop.cancel(timer) } }
+        (overflowTimer, calmTimer, pollTimer, restTimer) = (nil, nil, nil, nil)
         if let registration { loop.cancel(registration) }
         registration = nil
         instance = .none(reason: "it is closed")
@@ -164,10 +168,44 @@ public final class FileWatcher {
 
     // MARK: - Events
 
+    /// In a storm events are read every so often, and not one by one: the first few of them come at once, and the kernel
+    /// makes one of equal ones that wait. Who wakes up for each of 5,000 lines a second has no processor time left when a
+    /// key changes.
+    private static let rest = Duration.milliseconds(2)
+    /// Readings that follow each other within this time are a storm, from this number on.
+    private static let quick: Int64 = 4_000_000
+    private static let quickReadingsMax = 16
+
+    private func restInAStorm() {
+        let now = EventLoop.now
+        quickReadings = now - lastReading < Self.quick ? quickReadings + 1 : 0
+        lastReading = now
+        guard quickReadings >= Self.quickReadingsMax, restTimer == nil, let paused = registration else { return }
+        loop.cancel(paused)
+        registration = nil
+        restTimer = loop.schedule(after: Self.rest) { [unowned self] in
+            restTimer = nil
+            guard registration == nil, case .open(let inotify) = instance else { return }
+            do throws(SystemError) { try listen(to: inotify) } catch {
+                // No memory for a place in epoll: what comes meanwhile waits in the queue.
+                lastReading = 0
+                restTimer = loop.schedule(after: pollInterval) { [unowned self] in
+                    restTimer = nil
+                    replaceInstance()
+                    flush()
+                }
+            }
+        }
+    }
+
+    private func listen(to inotify: Inotify) throws(SystemError) {
+        registration = try loop.watch(inotify.raw, for: .reading) { [unowned self] in readEvents() }
+    }
+
     private func openInstance() {
         do throws(SystemError) {
             let inotify = try Inotify()
-            registration = try loop.watch(inotify.raw, for: .reading) { [unowned self] in readEvents() }
+            try listen(to: inotify)
             instance = .open(inotify)
         } catch {
             // The walks tell it: without an instance everything is polled, and the next poll tries again.
@@ -189,16 +227,22 @@ public final class FileWatcher {
                 take(event)
             }
         } catch {
-            // The instance is of no use any more: begin with a new one.
-            if let registration { loop.cancel(registration) }
-            users = [:]
-            known.removeAll()
-            for state in states.values { state.roles = [:] }
-            openInstance()
-            rereadAll = true
-            dirty.formUnion(states.keys)
+            replaceInstance()
         }
         flush()
+        restInAStorm()
+    }
+
+    /// The instance is of no use any more: begin with a new one.
+    private func replaceInstance() {
+        if let registration { loop.cancel(registration) }
+        registration = nil
+        users = [:]
+        known.removeAll()
+        for state in states.values { state.roles = [:] }
+        openInstance()
+        rereadAll = true
+        dirty.formUnion(states.keys)
     }
 
     private func take(_ event: Inotify.Event) {
