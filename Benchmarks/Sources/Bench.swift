@@ -96,7 +96,8 @@ final class Bench {
         return start
     }
 
-    func start(following types: String) throws {
+    /// - Parameter waits: Whether the first events are of no interest: they are what had happened by then.
+    func start(following types: String, waits: Bool = true) throws {
         let daemon = try Child(
             [gasclawd, "run", "--config", "\(root)/gasclawd.toml"], environment: environment, errors: "\(root)/log")
         self.daemon = daemon
@@ -119,7 +120,7 @@ final class Bench {
                 + types.split(separator: ",").flatMap { ["--type", String($0)] }, environment: environment)
         self.events = events
         reader = LineReader(events.output)
-        _ = try reader?.wait(seconds: 20) { _ in true }
+        if waits { _ = try reader?.wait(seconds: 20) { _ in true } }
     }
 
     func stop() {

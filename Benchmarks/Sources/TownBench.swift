@@ -82,7 +82,7 @@ extension Bench {
             }
         }
         for round in 0...kills {
-            try start(following: "sighting,daemon.ready")
+            try start(following: "sighting", waits: false)
             let tail = try Child(["/usr/bin/tail", "-n", "0", "-F", path.string], environment: environment)
             var lines = LineReader(tail.output)
             var own = reader

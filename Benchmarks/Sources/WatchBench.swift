@@ -276,7 +276,7 @@ struct WatchBench {
             let (switches, used) = (cost.switches, cost.processorSeconds)
             usleep(10_000_000)
             figures.cells.append(
-                "\(cost.switches - switches) / \(Int(((cost.processorSeconds - used) * 1000).rounded()))")
+                "\(cost.switches - switches) / \(Int((max(0, cost.processorSeconds - used) * 1000).rounded()))")
             if count > 1_000 {
                 let load = try overload(running, folder, canary: "d0/0/canary", patience: 60)
                 figures.overload =

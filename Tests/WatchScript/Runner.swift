@@ -42,6 +42,7 @@ final class Runner {
             for report in new where report.spec != "canary" {
                 if let words = meanwhile {
                     meanwhile = nil
+                    hasChangedMore = true
                     do { try perform(words) } catch { problem = error }
                 }
                 known[report.path] = .some(content(report.path))
@@ -53,6 +54,8 @@ final class Runner {
     }
 
     private var problem: (any Error)?
+    /// A change was made while an earlier one was handled: behind the canary, so another one has to follow.
+    private var hasChangedMore = false
 
     func noteMount(_ path: FilePath) { mounts.append(path) }
 
@@ -89,7 +92,10 @@ final class Runner {
                 throw failure("expected later: \(expected.sorted()), reported: \(seen.sorted())")
             }
         } else {
-            try settle()
+            repeat {
+                hasChangedMore = false
+                try settle()
+            } while hasChangedMore
             let isRight = kind != .atLeast ? seen == expected : expected.isSubset(of: seen)
             guard isRight else { throw failure("expected: \(expected.sorted()), reported: \(seen.sorted())") }
         }
