@@ -21,17 +21,10 @@ enum MachineChecks {
 
         init(_ x: Examination) {
             for process in x.processes where process.user == CurrentProcess.userID {
-                let folder = FilePath("/proc/\(process.pid)/fd")
-                do throws(SystemError) {
-                    let opened = try Syscalls.open(folder, flags: Syscalls.directory)
-                    for name in try Syscalls.names(inDirectory: opened.raw) {
-                        guard try Syscalls.linkTarget(folder.entry(name)) == "anon_inode:inotify" else { continue }
-                        instances += 1
-                        let info = x.text(FilePath("/proc/\(process.pid)/fdinfo").entry(name)) ?? ""
-                        watches += info.split(separator: "\n").count { $0.hasPrefix("inotify ") }
-                    }
-                } catch {
-                    // It has ended, or it is not ours to look into.
+                for name in Holders.descriptors(of: process.pid, ofKind: "anon_inode:inotify") {
+                    instances += 1
+                    let info = x.text(FilePath("/proc/\(process.pid)/fdinfo").entry(name)) ?? ""
+                    watches += info.utf8.split(separator: 10).count { $0.starts(with: "inotify ".utf8) }
                 }
             }
         }

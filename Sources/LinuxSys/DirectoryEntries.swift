@@ -58,6 +58,19 @@ extension Syscalls {
         }
     }
 
+    /// Whether a name in an open directory is a link with exactly that text. The corresponding C function is
+    /// `readlinkat`; a name that is gone or no link is none.
+    public static func isLink(name: [UInt8], in directory: Int32, to target: [UInt8]) -> Bool {
+        withUnsafeTemporaryAllocation(byteCount: target.count + 1, alignment: 1) { space in
+            let count = withName(name) { name in
+                space.withMemoryRebound(to: CChar.self) { buffer in
+                    buffer.baseAddress.map { Int32(readlinkat(directory, name, $0, buffer.count)) } ?? -1
+                }
+            }
+            return Int(count) == target.count && space.prefix(target.count).elementsEqual(target)
+        }
+    }
+
     private static func withName(_ name: [UInt8], _ body: (UnsafePointer<CChar>) -> Int32) -> Int32 {
         withUnsafeTemporaryAllocation(byteCount: name.count + 1, alignment: 1) { space in
             space.copyBytes(from: name)

@@ -42,25 +42,20 @@ public enum Holders {
     }
 
     private static func owner(ofSocket inode: UInt64) -> Int32? {
-        let wanted = "socket:[\(inode)]"
-        return ProcessTable.all().first { pid in
-            let folder = FilePath("/proc/\(pid)/fd")
-            do throws(SystemError) {
-                let directory = try Syscalls.open(folder, flags: Syscalls.directory)
-                for name in try Syscalls.names(inDirectory: directory.raw) {
-                    // A descriptor that was closed meanwhile is none that listens.
-                    if isLink(folder.entry(name), to: wanted) { return true }
-                }
-                return false
-            } catch {
-                // Another user's process, or one that has ended.
-                return false
-            }
-        }
+        ProcessTable.all().first { !descriptors(of: $0, ofKind: "socket:[\(inode)]").isEmpty }
     }
 
-    private static func isLink(_ path: FilePath, to target: String) -> Bool {
-        do throws(SystemError) { return try Syscalls.linkTarget(path).string == target } catch { return false }
+    /// The numbers of a process's descriptors that the kernel describes by exactly these words, such as
+    /// `anon_inode:inotify` (proc(5), `/proc/PID/fd`); empty where it has ended or is not ours to look into.
+    public static func descriptors(of pid: Int32, ofKind kind: String) -> [[UInt8]] {
+        let kind = Array(kind.utf8)
+        do throws(SystemError) {
+            let directory = try Syscalls.open(FilePath("/proc/\(pid)/fd"), flags: Syscalls.directory)
+            return try Syscalls.names(inDirectory: directory.raw)
+                .filter { Syscalls.isLink(name: $0, in: directory.raw, to: kind) }
+        } catch {
+            return []
+        }
     }
 
     /// Whoever holds a lock on a file, of flock(2) or fcntl(2) (proc(5), /proc/locks); nil if nobody does or the file is

@@ -234,7 +234,7 @@ enum Program {
     /// Runs a program to its end.
     static func run(
         _ arguments: [String], environment: [String]? = nil, directory: String? = nil,
-        timeout: Duration = .seconds(60)
+        timeout: Duration = .seconds(180)
     ) throws(Failure) -> CommandResult {
         guard let name = arguments.first, let path = Environment.find(name) else {
             throw Failure("exec: \"\(arguments.first ?? "")\": executable file not found in $PATH")

@@ -9,7 +9,7 @@ import Testing
 @testable import townsim
 
 /// How long anything may take before a test says that it does not happen.
-let patience = Duration.seconds(60)
+let patience = Duration.seconds(180)
 
 /// Why a test cannot go on.
 struct TownError: Error, CustomStringConvertible {
