@@ -49,7 +49,9 @@ public struct AlertBook: Sendable {
     /// What has to survive a restart has changed.
     public private(set) var isChanged = false
 
-    /// - Parameter state: What an earlier process left, as ``json``.
+    /// - Parameters:
+    ///   - rules: `[[alerts]]`.
+    ///   - state: What an earlier process left, as ``json``.
     public init(rules: [AlertRule], state: JSONValue? = nil) {
         self.rules = rules
         for entry in state?["conditions"]?.array ?? [] {

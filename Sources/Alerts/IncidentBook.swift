@@ -164,7 +164,10 @@ public struct IncidentBook: Sendable {
         isChanged = true
     }
 
-    /// - Parameter bead: The open bead of that title, nil if there is none.
+    /// - Parameters:
+    ///   - bead: The open bead of that title, nil if there is none.
+    ///   - condition: What the title was made from.
+    ///   - now: When bd answered.
     public mutating func found(_ bead: String?, for condition: Condition, at now: Timestamp) {
         succeeded()
         guard let bead else {

@@ -79,6 +79,7 @@ public struct ControlClient: Sendable {
     ///   - line: Called with each line.
     ///   - target: Path and query.
     ///   - interval: How long to wait at most for what comes until `onPause` is called; nil: as long as it takes.
+    ///   - onPause: Called when nothing has come for that long.
     public func stream(
         _ target: String, interval: Duration? = nil, onPause: () -> Void = {}, line: ([UInt8]) -> Void
     ) throws(ControlClientError) {

@@ -150,7 +150,13 @@ extension Event {
 
     /// `service.starting`, `.up`, `.exited`, `.backoff`, `.parked` and `.stopped`.
     ///
-    /// - Parameter status: How it ended; nil where nobody knows.
+    /// - Parameters:
+    ///   - what: The last part of the type.
+    ///   - name: `dolt`, `daemon` or `mayor`.
+    ///   - pid: Its process; nil where there is none.
+    ///   - status: How it ended; nil where nobody knows.
+    ///   - nextRetryAt: When it is tried again; nil: only something that happens leads to that.
+    ///   - detail: Why, in words.
     public static func service(
         _ what: String, name: String, pid: Int32?, status: String?, nextRetryAt: Timestamp?, detail: String
     ) -> Event {

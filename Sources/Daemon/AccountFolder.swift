@@ -44,6 +44,7 @@ public struct AccountFolder: Sendable {
     /// Writes a key into a folder of its own, unless an account has it already.
     ///
     /// - Parameters:
+    ///   - key: What is written.
     ///   - account: The folder's name; nil: the first free number.
     ///   - baseURL: The key's endpoint; nil: the usual one.
     public func add(_ key: Key, account: String? = nil, baseURL: String? = nil) throws(AccountFolderError) -> Place {

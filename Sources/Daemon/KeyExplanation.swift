@@ -15,6 +15,7 @@ public enum KeyExplanation {
     ///   - key: The id of the key that failed; nil: the active one.
     ///   - session: The agent that failed; nil: one that holds the key.
     ///   - cooldown: `keys.cooldown`.
+    ///   - now: When the provider said it.
     public static func make(
         text: String, status: Int?, keys: JSONValue = .null, agents: [JSONValue]? = nil, key: String? = nil,
         session: String? = nil, cooldown: Duration = .seconds(300), at now: Timestamp

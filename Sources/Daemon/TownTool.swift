@@ -28,6 +28,9 @@ public final class TownTool {
     private let toolbox: Toolbox
 
     /// - Parameters:
+    ///   - configuration: Whose town it is.
+    ///   - environment: Ours, as the configuration sees it.
+    ///   - given: Keys that came in variables or as a credential.
     ///   - isReadOnly: Nothing is changed.
     ///   - log: For what goes wrong beside the steps.
     public init(
@@ -65,6 +68,7 @@ public final class TownTool {
     /// Runs the bootstrap's steps.
     ///
     /// - Parameters:
+    ///   - isDry: Each step only says what it would do.
     ///   - hasDaemon: A daemon runs, which has the services.
     ///   - onBegin: Called when a step begins.
     ///   - onStep: Called when it is done.

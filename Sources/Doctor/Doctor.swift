@@ -7,7 +7,9 @@ import SystemPackage
 /// Looks at everything that an unattended town needs, and says what is wrong and how it is mended.
 public enum Doctor {
     /// - Parameters:
+    ///   - configuration: What the daemon would run with.
     ///   - path: The configuration's file.
+    ///   - environment: Ours, as the configuration sees it.
     ///   - socket: Where the daemon answers, if it runs.
     ///   - isProbing: Whether the provider is asked about each key.
     /// - Throws: Where not even an event loop can be had.

@@ -116,6 +116,7 @@ public enum BeadsAnswer {
     ///
     /// - Parameters:
     ///   - isSuccess: Whether bd's exit status was 0.
+    ///   - status: How bd ended, for an error that says nothing itself.
     ///   - output: Standard output. With `BD_JSON_ENVELOPE=1` it is `{"schema_version":1,"data":…}`; older ones print
     ///     the bare value (output.go).
     ///   - errors: Standard error, where some errors are told as JSON and some as text (errors.go).

@@ -71,7 +71,9 @@ public struct AccountFile: Sendable, Hashable {
 
     /// The file of an account with one key, as Kimi's own command line writes it into its folder.
     ///
-    /// - Parameter baseURL: What `ANTHROPIC_BASE_URL` is to be for the key.
+    /// - Parameters:
+    ///   - key: The only one in the file.
+    ///   - baseURL: What `ANTHROPIC_BASE_URL` is to be for the key.
     public static func text(_ key: Key, baseURL: String) -> String {
         let base = openAIBase(baseURL)
         let provider = """

@@ -340,8 +340,11 @@ public struct KeyPool: Sendable {
     /// Until when a key would rest.
     ///
     /// - Parameters:
+    ///   - verdict: What the failure was taken for.
     ///   - isConfirmed: Two leases, or our own question to the provider, say the same.
+    ///   - repeats: How many times in a row it was throttled before.
     ///   - configured: `keys.cooldown`.
+    ///   - now: When the failure was seen.
     public static func end(
         of verdict: Verdict, isConfirmed: Bool = false, repeats: Int = 0, configured: Duration, at now: Timestamp
     ) -> Timestamp {
@@ -390,7 +393,9 @@ public struct KeyPool: Sendable {
 
     /// Ends cooldowns.
     ///
-    /// - Parameter id: nil: all.
+    /// - Parameters:
+    ///   - id: The key; nil: all.
+    ///   - now: When that was asked for.
     public mutating func clear(_ id: KeyID?, at now: Timestamp) -> [PoolChange] {
         var changes: [PoolChange] = []
         for record in sorted where (id == nil || record.id == id) && record.memory.cooldown != nil {
@@ -432,6 +437,7 @@ public struct KeyPool: Sendable {
     /// - Parameters:
     ///   - leases: How many living leases each key has.
     ///   - avoided: Not this one, if there is another: the lease was moved away from it by hand.
+    ///   - now: When the lease is taken.
     public func recordForLease(_ leases: [KeyID: Int], avoiding avoided: KeyID? = nil, at now: Timestamp) -> Record? {
         guard strategy == .spread else { return activeRecord }
         let ready = records.values.filter { $0.isReady(at: now) }

@@ -78,6 +78,7 @@ public enum CurrentProcess {
     /// Replaces this process by a program; the pid stays. Returns only if that failed.
     ///
     /// - Parameters:
+    ///   - program: Its file.
     ///   - arguments: argv as bytes, the first included.
     ///   - environment: `NAME=value` as bytes.
     public static func become(

@@ -26,7 +26,9 @@ public struct Redactor: Sendable {
     /// The text on one line, with `[key]` for keys and `[id]` for account numbers.
     public func redact(_ text: String) -> String { redact(text, lengthMax: Self.lengthMax) }
 
-    /// - Parameter lengthMax: In bytes; what people typed themselves is told in full.
+    /// - Parameters:
+    ///   - text: What somebody else said.
+    ///   - lengthMax: In bytes; what people typed themselves is told in full.
     public func redact(_ text: String, lengthMax: Int) -> String {
         var bytes = Array(hidingKeys(in: Self.withoutTricks(text)).utf8)
         if bytes.count > lengthMax {

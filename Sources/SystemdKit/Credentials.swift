@@ -37,7 +37,9 @@ public struct Credentials: Sendable {
 
     /// The bytes of a credential; nil if the service has none of this name.
     ///
-    /// - Parameter limit: The largest size taken, in bytes.
+    /// - Parameters:
+    ///   - name: As in `LoadCredential=`.
+    ///   - limit: The largest size taken, in bytes.
     public func read(_ name: String, limit: Int = lengthMax) throws(Failure) -> [UInt8]? {
         guard Self.isName(name) else { throw Failure(description: "that is no name of a credential") }
         do throws(FileReadError) {
