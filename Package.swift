@@ -119,13 +119,13 @@ let package = Package(
             .target(
                 name: "Simulator",
                 dependencies: [
-                    "ControlAPI", "Controller", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping",
+                    "ControlAPI", "Controller", "GasTown", "JSON", "KeyPool", "Secrets", "Supervision", "Timekeeping",
                 ],
                 path: "Tests/Simulator", swiftSettings: strict),
             .executableTarget(
                 name: "simulate", dependencies: ["Simulator", "KeyPool"], path: "Tests/Simulate", swiftSettings: strict),
             .testTarget(
-                name: "SimulationTests", dependencies: ["Simulator", "KeyPool"], swiftSettings: strict),
+                name: "SimulationTests", dependencies: ["Simulator", "KeyPool", "Supervision"], swiftSettings: strict),
             .testTarget(
                 name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],
                 swiftSettings: strict),

@@ -97,6 +97,7 @@ public struct Controller: Sendable {
         probes = Probes(state?["probes"])
         hasImported = state?["imported"]?.bool ?? false
         if let state { restorePlans(state, at: now) }
+        cutFuture(now)
     }
 
     /// The leases that an earlier process wrote down.
@@ -133,6 +134,11 @@ public struct Controller: Sendable {
     /// Draws the consequences of what has happened.
     public mutating func handle(_ input: Input, at now: Timestamp) -> [Effect] {
         effects = []
+        // Who hands inputs over tells of a jump first; a small step back may have escaped it.
+        if case .clockSet = input {
+        } else if now < handledUpTo, handledUpTo.microseconds != .min {
+            clockSet(by: now - handledUpTo, now)
+        }
         handledUpTo = now
         // What the pool has told, not what the clock says: a cooldown that ends now ends a time without a key.
         let wasExhausted = pool.isExhausted
@@ -193,6 +199,7 @@ public struct Controller: Sendable {
         case .townChanged(let path): effects.append(.emit(.townChanged(path: redactor.redact(path))))
         case .townLocated(let root): canonicalRoot = root
         case .stopping: isEnding = true
+        case .clockSet(let jump): clockSet(by: jump, now)
         case .woke: break
         }
         // Before all is known nothing is decided.
@@ -209,6 +216,18 @@ public struct Controller: Sendable {
         defer { effects = [] }
         return effects
     }
+
+    /// For the simulator: whether another one would write down the same. It is no if it is not sure.
+    package func isSurelyWritten(like other: Controller) -> Bool {
+        (pool.isSurelyWritten(like: other.pool) || pool.snapshot == other.pool.snapshot)
+            && hasImported == other.hasImported && deferred == other.deferred && leases.count == other.leases.count
+            && leases.allSatisfy { process, lease in
+                other.leases[process].map { $0 == lease || $0.json == lease.json } ?? false
+            }
+    }
+
+    /// For the simulator: the conversation that waits for the next agent in a pane.
+    package func conversation(waitingIn place: PanePlace) -> ConversationID? { tickets[place]?.conversation }
 
     /// When the controller has to be asked again though nothing happened.
     public func nextWake(after now: Timestamp) -> Timestamp? {
@@ -252,6 +271,7 @@ public struct Controller: Sendable {
     private mutating func start(_ now: Timestamp) {
         isStarted = true
         hasImported = true
+        for process in leases.keys { leases[process]?.cut(at: now) }
         take(pool.open(at: now), now)
         for lease in leases.values.sorted(by: { $0.process.pid < $1.process.pid }) {
             effects.append(.watch(lease.process))
@@ -387,7 +407,8 @@ public struct Controller: Sendable {
         pool.strategy = new.strategy
         if new != old || isChanged { generation += 1 }
         effects.append(.emit(.configApplied(path: path, generation: generation)))
-        guard new.launch != old.launch else { return }
+        let isOff = plantedFault == .restartsWithoutNeed
+        guard new.launch != old.launch || isOff else { return }
         effects.append(.launchValuesChanged)
         for lease in leases.values where lease.pending?.reason == .config && lease.launch == new.launch {
             // It was changed back before the agent's turn came.
@@ -395,7 +416,7 @@ public struct Controller: Sendable {
             effects.append(.persist)
         }
         // What an adopted lease was started with is not kept; it was an earlier configuration.
-        restart(now, .config) { $0.launch != new.launch }
+        restart(now, .config) { $0.launch != new.launch || isOff }
     }
 
     private mutating func rejectConfiguration(_ path: String?, _ errors: [String]) {

@@ -96,6 +96,10 @@ public enum Input: Sendable {
     case serverEnded(socket: String, isCrash: Bool?)
     /// A time that was asked for has come.
     case woke
+    /// Somebody set the clock.
+    ///
+    /// - Parameter by: How far; negative: back.
+    case clockSet(by: Duration)
 }
 
 /// What can be done to a key by hand.

@@ -23,7 +23,7 @@ public struct Lease: Sendable, Equatable {
     public let key: KeyID
     public let baseURL: String
     public let launch: Settings.Launch?
-    public let since: Timestamp
+    public internal(set) var since: Timestamp
     /// Whether a restart may name a conversation, or the caller's own arguments do.
     public let mayResume: Bool
     /// It was started to go on with a conversation.

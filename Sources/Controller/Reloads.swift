@@ -59,6 +59,8 @@ extension Controller {
     private static let returnMax = Duration.seconds(30)
     /// How long a conversation waits for its agent.
     static let ticketLife = Duration.seconds(120)
+    /// No ticket is made for longer.
+    static let ticketLifeMax = verbMax + returnMax
 
     /// Asks for restarts of the leases that a condition holds for.
     ///
@@ -122,7 +124,7 @@ extension Controller {
             let place = running.order == nil ? "after gt's restart" : "in its pane"
             fail(running, "no agent came back \(place) within \(Self.returnMax.brief)", now)
         }
-        let hasReadyKey = pool.readyCount(at: now) > 0
+        let hasReadyKey = pool.readyCount(at: now) > 0 || plantedFault == .restartsWithoutKey
         if hasReadyKey && !isRotationLimited(now) {
             // A session that stopped because of its key goes on as soon as there is one for it.
             let held = self
@@ -202,7 +204,8 @@ extension Controller {
 
     /// The conversation with which an agent goes on.
     func conversation(toResume lease: Lease) -> ConversationID? {
-        lease.mayResume && !settings.resumePrompt.isEmpty ? lease.conversation : nil
+        guard plantedFault != .losesConversation else { return nil }
+        return lease.mayResume && !settings.resumePrompt.isEmpty ? lease.conversation : nil
     }
 
     /// What gt was to bring back and did not.

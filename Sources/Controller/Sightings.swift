@@ -20,13 +20,13 @@ public enum SightingSource: String, Sendable { case transcript, hook, log, probe
 /// The hook knows no row's id, and the client may shorten the text for it; so what pairs them is the agent's process,
 /// the cause, and the time. Two failures of one process cannot come closer: it waits for its user after one.
 struct SightingTwins: Sendable {
-    private struct Entry: Sendable {
+    struct Entry: Sendable {
         let source: SightingSource
         let cause: Cause
         let window: QuotaWindow?
         let time: Timestamp
     }
-    private var waiting: [ProcessName: [Entry]] = [:]
+    var waiting: [ProcessName: [Entry]] = [:]
     /// How far apart the two may come: the daemon may have been away, or the follower behind.
     static let distanceMax = Duration.seconds(30)
 
@@ -51,7 +51,7 @@ struct SightingTwins: Sendable {
 }
 
 /// A failure of a session that was acted upon a moment ago; it is looked at again.
-struct DeferredSighting: Sendable {
+struct DeferredSighting: Sendable, Equatable {
     let verdict: Verdict
     let due: Timestamp
 }

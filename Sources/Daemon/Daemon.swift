@@ -50,6 +50,7 @@ public final class Daemon {
     var lock: LockFile?
     private var stateLock: LockFile?
     private var alarm: WallAlarm?
+    private var clock = ClockWatch()
     var mailbox: Mailbox<ControlEvent>?
     var server: ControlServer?
     /// The folder through which the server's socket was bound: its name is valid as long as this is open.
@@ -253,6 +254,9 @@ public final class Daemon {
         var position = 0
         while position < inbox.count {
             let now = Timestamp.now
+            if let jump = clock.jump(at: now) {
+                for effect in controller.handle(.clockSet(by: jump), at: now) { perform(effect) }
+            }
             for effect in controller.handle(inbox[position], at: now) { perform(effect) }
             position += 1
         }

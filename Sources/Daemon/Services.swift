@@ -62,6 +62,7 @@ final class Services {
 
     /// Attempts that are going on, and the commands of theirs and of stops.
     var attempts: [ServiceName: UInt64] = [:]
+    private var clock = ClockWatch()
     var commands: [ServiceName: Command] = [:]
     var handles: [ServiceName: ProcessHandle] = [:]
     /// Others who have what a service needs.
@@ -110,7 +111,11 @@ final class Services {
         isHandling = true
         var position = 0
         while position < inbox.count, !isEnding {
-            for action in supervisor.handle(inbox[position], at: Timestamp.now) { perform(action) }
+            let now = Timestamp.now
+            if let jump = clock.jump(at: now) {
+                for action in supervisor.handle(.clockSet(by: jump), at: now) { perform(action) }
+            }
+            for action in supervisor.handle(inbox[position], at: now) { perform(action) }
             position += 1
         }
         inbox = []

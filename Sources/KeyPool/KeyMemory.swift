@@ -87,7 +87,10 @@ extension KeyMemory {
             "last_used": time(lastUsed), "retired": time(retired), "owner": .optional(owner),
             "window": .optional(window?.rawValue),
             "cooldown": cooldown.map {
-                ["cause": .string($0.cause.rawValue), "since": time($0.since), "until": time($0.until)]
+                [
+                    "cause": .string($0.cause.rawValue), "since": time($0.since), "until": time($0.until),
+                    "named": .bool($0.isNamed),
+                ]
             } ?? .null,
             "disabled": disabled.map { disabled in
                 var digests = JSONObject()
@@ -116,7 +119,8 @@ extension KeyMemory {
         if let value = json["cooldown"], let cause = cause(value), let since = time(value["since"]),
             let until = time(value["until"])
         {
-            cooldown = Cooldown(cause: cause, since: since, until: until)
+            cooldown = Cooldown(
+                cause: cause, since: since, until: until, isNamed: value["named"]?.bool ?? false)
         }
         if let value = json["disabled"], let cause = cause(value), let since = time(value["since"]) {
             var digests: [String: String] = [:]

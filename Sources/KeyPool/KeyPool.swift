@@ -9,6 +9,8 @@ public struct Cooldown: Sendable, Hashable {
     public var since: Timestamp
     /// When the key is ready again.
     public var until: Timestamp
+    /// The provider named the end: it is an instant of the wall clock, whatever is done to ours.
+    public var isNamed = false
 }
 
 /// One observation that a key failed, as the pool needs it.
@@ -37,6 +39,16 @@ package enum PlantedFault: String, Sendable, CaseIterable {
     case leavesStalled
     /// What is seen later shortens a cooldown.
     case shortensCooldown
+    /// An agent that nothing happened to is started anew with each new configuration.
+    case restartsWithoutNeed
+    /// Agents are started anew though no key is ready.
+    case restartsWithoutKey
+    /// A known conversation is not handed to the next agent.
+    case losesConversation
+    /// What waits is not moved when the clock is set.
+    case ignoresSetClock
+    /// What has changed is not always written.
+    case forgetsToSave
 }
 
 /// What became of the pool. Each change is told when it is in force.
@@ -137,6 +149,13 @@ public struct KeyPool: Sendable {
     /// Whether a key is still in the pool: leases on others are started anew.
     public func holds(_ id: KeyID) -> Bool { records[id] != nil }
 
+    /// For the simulator: whether another one would be written down in the same way. It is no if it is not sure.
+    package func isSurelyWritten(like other: KeyPool) -> Bool {
+        active == other.active && isExhausted == other.isExhausted && remembered == other.remembered
+            && records.count == other.records.count
+            && records.allSatisfy { other.records[$0.key]?.memory == $0.value.memory }
+    }
+
     // MARK: - Accounts
 
     /// Ends the first reading: from now on there is an active key.
@@ -145,11 +164,8 @@ public struct KeyPool: Sendable {
         var changes = rebuild(at: now, reason: "start")
         for name in accounts.keys.sorted() { changes += enable(name) }
         changes += takeLegacy(at: now)
-        for (id, record) in records {
-            // Written while the clock was wrong: nothing rests longer than a subscription's longest window.
-            guard let until = record.memory.cooldown?.until, until - now > Self.resetMax else { continue }
-            records[id]?.memory.cooldown?.until = now + Self.resetMax
-        }
+        for id in records.keys { records[id]?.memory.cut(at: now) }
+        for id in remembered.keys { remembered[id]?.cut(at: now) }
         let former = active
         active = nil
         if let former, isReady(former, at: now) {
@@ -293,7 +309,9 @@ public struct KeyPool: Sendable {
             {
                 continue
             }
-            records[other.id]?.memory.cooldown = Cooldown(cause: verdict.cause, since: sighting.time, until: until)
+            records[other.id]?.memory.cooldown = Cooldown(
+                cause: verdict.cause, since: sighting.time, until: until,
+                isNamed: Self.namedEnd(of: verdict, at: sighting.time) != nil)
             records[other.id]?.memory.window = verdict.window
             changes.append(
                 .cooled(other.id, account: other.account, cause: verdict.cause, until: until, reason: reason))
@@ -348,12 +366,18 @@ public struct KeyPool: Sendable {
     public static func end(
         of verdict: Verdict, isConfirmed: Bool = false, repeats: Int = 0, configured: Duration, at now: Timestamp
     ) -> Timestamp {
-        if verdict.cause.heedsRetryAfter, let reset = verdict.resetAt, reset > now, reset - now <= resetMax {
-            return reset
-        }
+        if let reset = namedEnd(of: verdict, at: now) { return reset }
         var length = verdict.cause.cooldown(window: verdict.window, repeats: repeats, configured: configured)
         if verdict.cause.heedsRetryAfter, let asked = verdict.retryAfter { length = max(.seconds(1), asked) }
         return now + min(length, isConfirmed ? resetMax : unconfirmedMax)
+    }
+
+    /// The end that the provider named, if it is believed.
+    private static func namedEnd(of verdict: Verdict, at now: Timestamp) -> Timestamp? {
+        guard verdict.cause.heedsRetryAfter, let reset = verdict.resetAt, reset > now, reset - now <= resetMax else {
+            return nil
+        }
+        return reset
     }
 
     // MARK: - Time and choice

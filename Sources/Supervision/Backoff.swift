@@ -57,6 +57,8 @@ struct Backoff: Sendable, Hashable {
 
     mutating func reset() { self = Backoff() }
 
+    mutating func clockSet(by jump: Duration) { recent = recent.map { $0 + jump } }
+
     var json: JSONValue {
         [
             "failures": JSONValue(failures), "recent": .array(recent.map { JSONValue($0.microseconds) }),

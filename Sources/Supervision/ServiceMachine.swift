@@ -246,7 +246,9 @@ struct ServiceMachine: Sendable, Hashable {
                     .mending(until: now + policy.mendingTime, isDeath: true), now,
                     "it ended: \(status); it may be brought back")
             }
-        case .stopping: process = nil
+        case .stopping:
+            process = nil
+            actions.append(.persist)
         default: return
         }
     }
@@ -301,6 +303,20 @@ struct ServiceMachine: Sendable, Hashable {
         let concerned = process
         enter(.stopping(next: next), now)
         actions.append(.stop(name, concerned))
+    }
+
+    /// Somebody set the clock: what waits waits as long as it would have.
+    mutating func clockSet(by jump: Duration) {
+        since = since + jump
+        missingSince = missingSince.map { $0 + jump }
+        backoff.clockSet(by: jump)
+        switch state {
+        case .mending(let until, let isDeath): state = .mending(until: until + jump, isDeath: isDeath)
+        case .backoff(let until): state = .backoff(until: until + jump)
+        case .parked(let until): state = .parked(until: until + jump)
+        case .down, .starting, .up, .stopping: break
+        }
+        actions.append(.persist)
     }
 
     /// Time has passed.

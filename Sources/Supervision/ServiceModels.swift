@@ -79,6 +79,10 @@ public enum ServiceInput: Sendable, Hashable {
     case stopped(ServiceName, problem: String?)
     /// A time that was asked for has come.
     case woke
+    /// Somebody set the clock.
+    ///
+    /// - Parameter by: How far; negative: back.
+    case clockSet(by: Duration)
 }
 
 /// What can be wanted of a service by hand.

@@ -3,6 +3,23 @@
 import JSON
 import Timekeeping
 
+/// A fault that the simulator switches on, to show that it finds such ones. Never set in the product; those without a
+/// word there are the simulator's own.
+package enum ServiceFault: String, Sendable, CaseIterable {
+    /// A service is started though an attempt to start it goes on.
+    case startsTwice
+    /// A parked service is not tried again.
+    case staysParked
+    /// Who stopped it by hand is forgotten by a restart.
+    case forgetsStop
+    /// It is tried again sooner than may be.
+    case hurries
+    /// What has changed is not always written.
+    case forgetsToSave
+    /// What waits is not moved when the clock is set.
+    case ignoresSetClock
+}
+
 /// Decides when services are started and stopped: (state, input, now) → actions.
 ///
 /// It reads no clock and touches nothing. A service is started when the ones before it are up; the end or restart of
@@ -13,6 +30,8 @@ public struct Supervisor: Sendable {
     private var random: SplitMix64
     private var saved: JSONValue?
     private var isOpen = false
+    /// For the simulator alone.
+    package var plantedFault: ServiceFault?
 
     /// - Parameters:
     ///   - managed: In the order of their start.
@@ -67,16 +86,27 @@ public struct Supervisor: Sendable {
         case .unhealthy(let name, let process, let reason): machines[name]?.unhealthy(process, reason, now)
         case .stopped(let name, let problem): machines[name]?.stopped(problem, now, policy, &random)
         case .woke: break
+        case .clockSet(let jump): for name in managed { machines[name]?.clockSet(by: jump) }
         }
         var actions: [ServiceAction] = []
+        // What an earlier process wrote of its processes is no longer so.
+        if case .opened = input { actions.append(.persist) }
         for name in managed {
             machines[name]?.pass(now, policy)
-            if isOpen, let machine = machines[name], machine.isDue(at: now), blocker(of: name) == nil {
+            if isOpen, let machine = machines[name], isDue(machine, now), blocker(of: name) == nil {
                 machines[name]?.begin(now)
             }
             actions += machines[name]?.takeActions() ?? []
         }
         return actions
+    }
+
+    private func isDue(_ machine: ServiceMachine, _ now: Timestamp) -> Bool {
+        switch (plantedFault, machine.state) {
+        case (.startsTwice, .starting): true
+        case (.staysParked, .parked): false
+        default: machine.isDue(at: now)
+        }
     }
 
     private mutating func manage(_ names: [ServiceName], _ now: Timestamp) {

@@ -51,7 +51,7 @@ struct Simulation {
     var random: SplitMix
     var now = Timestamp(secondsSinceEpoch: 1_795_000_000)
     /// As what was written down last was; its text is made only when somebody reads it.
-    private var written: Controller?
+    private(set) var written: Controller?
     /// What a crash leaves.
     var disk: JSONValue? { written?.snapshot }
     var rules = Rules()
@@ -116,7 +116,7 @@ struct Simulation {
         var mustPersist = false
         for effect in effects {
             switch effect {
-            case .persist: mustPersist = true
+            case .persist: mustPersist = plantedFault != .forgetsToSave || serial % 16 != 0
             case .answerLease(let token, let result):
                 // On disk before it is answered.
                 if mustPersist { written = controller }
@@ -149,7 +149,7 @@ struct Simulation {
         agents[agent.process] = started
     }
 
-    private static func trace(_ line: String) { _ = (line + "\n").withCString { Glibc.write(2, $0, strlen($0)) } }
+    static func trace(_ line: String) { _ = (line + "\n").withCString { Glibc.write(2, $0, strlen($0)) } }
 
     mutating func token() -> ReplyToken {
         serial += 1
@@ -262,6 +262,12 @@ struct Simulation {
         let saved = disk
         work = []
         askers = [:]
+        // Nobody sees it when the clock is set now.
+        if random.oneIn(4) {
+            let jump = Duration.seconds(random.pick([-7200, -60, 60, 7200]))
+            now = now + jump
+            for (name, file) in files { files[name]?.goneSince = file.goneSince.map { $0 + jump } }
+        }
         controller = Controller(settings: settings, configPath: nil, state: saved, at: now)
         controller.plantedFault = plantedFault
         rules.restarted(self)

@@ -83,11 +83,18 @@ extension Simulation {
         case 22: if random.oneIn(8) { try crashInTheMiddle() }
         case 23:
             guard random.oneIn(6) else { return }
-            now = now + .seconds(random.pick([-7200, -60, -1, 1, 60, 7200, 2 * 86400]))
-            rules.clockJumped(self)
+            try setClock(by: .seconds(random.pick([-7200, -60, -1, 1, 60, 7200, 2 * 86400])))
         case 24...27: try finishWork()
         default: try pass(.seconds(random.pick([1, 1, 7, 29, 61, 400, 4000])))
         }
+    }
+
+    /// Somebody sets the clock; performers go on as long as they would have.
+    private mutating func setClock(by jump: Duration) throws {
+        now = now + jump
+        for index in work.indices { work[index].due = work[index].due + jump }
+        for (name, file) in files { files[name]?.goneSince = file.goneSince.map { $0 + jump } }
+        try feed(.clockSet(by: jump))
     }
 
     private mutating func editFile() throws {

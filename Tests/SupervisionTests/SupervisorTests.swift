@@ -406,4 +406,16 @@ import Timekeeping
         var supervisor = Supervisor(managed: [.dolt], saved: saved, seed: 1, at: now)
         #expect(supervisor.handle(.opened, at: now).contains(.start(.dolt, attempt: 1)))
     }
+
+    @Test(arguments: [-7200, 7200]) func aSetClockMakesNoWaitLongerOrShorter(_ jump: Int) {
+        var stage = Stage([.dolt])
+        stage.fail(.dolt)
+        let wait = stage.supervisor.item(.dolt)?.nextRetryAt.map { $0 - stage.now }
+        stage.now = stage.now + .seconds(jump)
+        stage.handle(.clockSet(by: .seconds(jump)))
+        #expect(stage.state(.dolt) == "backoff")
+        #expect(stage.supervisor.item(.dolt)?.nextRetryAt.map { $0 - stage.now } == wait)
+        stage.pass(.seconds(3))
+        #expect(stage.starts(.dolt) == 2)
+    }
 }
