@@ -10,8 +10,8 @@ export PREFIX DESTDIR
 # The commit goes into the program; + says that files differ from it.
 COMMIT = $(shell git describe --always --abbrev=40 --dirty=+ --exclude='*' 2>/dev/null)
 # Swift's libraries are linked in, so that nothing but Debian's own is needed, and nothing looks symbols up in us. The names of folders are left out: the
-# same sources give the same program wherever they lie.
-RELEASE_FLAGS = -c release --scratch-path .build-release --static-swift-stdlib --product gasclawd --disable-local-rpath \
+# same sources give the same program wherever they lie. What else is built as a release is built with the same flags, so that nothing is built twice.
+RELEASE_FLAGS = -c release --scratch-path .build-release --static-swift-stdlib --disable-local-rpath \
 	-Xswiftc -file-prefix-map -Xswiftc $(CURDIR)=. -Xcc -ffile-prefix-map=$(CURDIR)=. \
 	-Xcxx -ffile-prefix-map=$(CURDIR)=. -Xlinker --build-id=sha1 -Xlinker --no-export-dynamic
 
@@ -34,7 +34,7 @@ test: deps ## all tests
 	$(SWIFT) test
 
 simulate: deps ## 10,000 histories of the deciding core (HISTORIES=N, STEPS=N; SEED=N runs one again)
-	$(SWIFT) build -c release --scratch-path .build-release --static-swift-stdlib --product simulate
+	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product simulate
 	.build-release/release/simulate $(or $(HISTORIES),10000) $(or $(STEPS),1000) $(SEED)
 
 lab: build ## what needs a real systemd, in a machine of namespaces; as root, and skipped where that cannot be
@@ -49,13 +49,15 @@ docs: build ## runs the commands of README and docs in a miniature town, follows
 
 bench: ## measures the budgets and other watchers with the release build, into docs/performance.md
 	@scripts/deps.sh --bench
-	$(SWIFT) build -c release
+	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product gasclawd
+	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product Benchmarks
 	Benchmarks/run
+	Benchmarks/run hook
 	Benchmarks/run watchers
 
 release: ## the program as it is shipped, in .build-release
 	@scripts/deps.sh --build
-	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS)
+	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product gasclawd
 
 install: ## installs what `make release` built: PREFIX=/usr/local, DESTDIR= for packages
 	@scripts/install files $(RELEASE)

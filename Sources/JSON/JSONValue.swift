@@ -21,7 +21,9 @@ public enum JSONValue: Sendable, Equatable {
 /// Of members with the same name the last one counts, as in most parsers (RFC 8259 section 4 leaves it open).
 public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     public private(set) var members: [(name: String, value: JSONValue)] = []
+    /// Where each name stands, from so many members on; before, looking through them is faster than hashing.
     private var positions: [String: Int] = [:]
+    private static let indexedMin = 12
 
     public init() {}
 
@@ -30,21 +32,32 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     }
 
     public subscript(name: String) -> JSONValue? {
-        get { positions[name].map { members[$0].value } }
+        get { position(of: name).map { members[$0].value } }
         set {
-            if let position = positions[name] {
+            if let position = position(of: name) {
                 if let newValue {
                     members[position].value = newValue
                 } else {
                     members.remove(at: position)
-                    positions = [:]
-                    for (index, member) in members.enumerated() { positions[member.name] = index }
+                    index()
                 }
             } else if let newValue {
-                positions[name] = members.count
                 members.append((name, newValue))
+                if members.count > Self.indexedMin { positions[name] = members.count - 1 } else { indexIfMany() }
             }
         }
+    }
+
+    private func position(of name: String) -> Int? {
+        members.count < Self.indexedMin ? members.firstIndex { $0.name == name } : positions[name]
+    }
+
+    private mutating func indexIfMany() { if members.count == Self.indexedMin { index() } }
+
+    private mutating func index() {
+        positions = [:]
+        guard members.count >= Self.indexedMin else { return }
+        for (index, member) in members.enumerated() { positions[member.name] = index }
     }
 
     public var isEmpty: Bool { members.isEmpty }

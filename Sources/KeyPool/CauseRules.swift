@@ -19,8 +19,9 @@ public enum CauseRules {
         text: String, status: Int?, errorType: String? = nil, at now: Timestamp? = nil
     ) -> Verdict {
         let lower = String(decoding: text.utf8.prefix(lengthMax), as: UTF8.self).lowercased()
+        let bytes = Array(lower.utf8)
         for rule in CauseTable.rules {
-            guard let wording = rule.wordings.first(where: { $0.fragments.allSatisfy(lower.contains) }) else {
+            guard let wording = rule.wordings.first(where: { $0.fragments.allSatisfy { bytes.holds($0) } }) else {
                 continue
             }
             return verdict(rule.cause, lower, now, rule: rule.name, source: wording.source)
@@ -40,7 +41,28 @@ public enum CauseRules {
     }
 
     private static func window(_ lower: String) -> QuotaWindow {
-        CauseTable.windows.first { $0.words.contains(where: lower.contains) }?.window ?? .fiveHours
+        let bytes = Array(lower.utf8)
+        return CauseTable.windows.first { $0.words.contains { bytes.holds($0) } }?.window ?? .fiveHours
+    }
+}
+
+extension [UInt8] {
+    /// Whether they hold a word. The text of a failure is looked through for fifty of them; a search by characters takes
+    /// many times as long.
+    fileprivate func holds(_ word: String) -> Bool {
+        var word = word
+        return word.withUTF8 { word in
+            withUnsafeBufferPointer { bytes in
+                guard let first = word.first, word.count <= bytes.count else { return word.isEmpty }
+                search: for start in 0...(bytes.count - word.count) where bytes[start] == first {
+                    for offset in 1..<Swift.max(1, word.count) where bytes[start + offset] != word[offset] {
+                        continue search
+                    }
+                    return true
+                }
+                return false
+            }
+        }
     }
 }
 
@@ -50,8 +72,9 @@ enum WaitText {
     ///
     /// - Parameter lower: In lower case.
     static func retryAfter(in lower: String) -> Duration? {
+        let bytes = Array(lower.utf8)
         for lead in ["try again after ", "retry after ", "try again in ", "retry-after: "] {
-            guard let start = lower.firstRange(of: lead)?.upperBound else { continue }
+            guard bytes.holds(lead), let start = lower.firstRange(of: lead)?.upperBound else { continue }
             // The header's unit goes without saying (RFC 9110, section 10.2.3).
             if let wait = duration(lower[start...], bareUnit: lead == "retry-after: " ? 1 : nil) { return wait }
         }
@@ -61,7 +84,9 @@ enum WaitText {
     /// "reset at 2026-08-30T05:00:00Z": the first instant behind the word; "resets in 2h 13m" and "refreshed in 3
     /// hours" count from now.
     static func resetTime(in lower: String, at now: Timestamp?) -> Timestamp? {
-        guard let start = lower.firstRange(of: "reset")?.upperBound ?? lower.firstRange(of: "refreshed")?.upperBound
+        let bytes = Array(lower.utf8)
+        guard bytes.holds("reset") || bytes.holds("refreshed"),
+            let start = lower.firstRange(of: "reset")?.upperBound ?? lower.firstRange(of: "refreshed")?.upperBound
         else { return nil }
         let rest = lower[start...].prefix(200)
         for word in rest.split(whereSeparator: { " ,;()\"".contains($0) }) {

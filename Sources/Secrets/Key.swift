@@ -37,16 +37,28 @@ public struct Key: Sendable, Hashable, CustomStringConvertible, CustomDebugStrin
 /// The first 12 hexadecimal digits of the SHA-256 of a key: the only form in which a key is shown.
 public struct KeyID: Sendable, Hashable, Comparable, CustomStringConvertible {
     public let text: String
+    /// The digits as a number, which is compared and hashed in no time.
+    private let value: UInt64
 
-    fileprivate init(_ key: String) { text = String(SHA256.hex(Array(key.utf8)).prefix(12)) }
+    fileprivate init(_ key: String) {
+        text = String(SHA256.hex(Array(key.utf8)).prefix(12))
+        value = Self.number(text)
+    }
 
     /// Reads an id as a user types it or a state file holds it.
     public init?(text: String) {
         guard text.utf8.count == 12, text.utf8.allSatisfy({ (48...57).contains($0) || (97...102).contains($0) })
         else { return nil }
         self.text = text
+        value = Self.number(text)
+    }
+
+    private static func number(_ digits: String) -> UInt64 {
+        digits.utf8.reduce(0) { $0 << 4 | UInt64($1 < 97 ? $1 - 48 : $1 - 87) }
     }
 
     public var description: String { text }
-    public static func < (a: KeyID, b: KeyID) -> Bool { a.text < b.text }
+    public static func == (a: KeyID, b: KeyID) -> Bool { a.value == b.value }
+    public func hash(into hasher: inout Hasher) { hasher.combine(value) }
+    public static func < (a: KeyID, b: KeyID) -> Bool { a.value < b.value }
 }

@@ -158,6 +158,8 @@ public struct Redactor: Sendable {
 
     /// Without terminal escapes, control and format characters; line ends and tabs become spaces.
     private static func withoutTricks(_ text: String) -> String {
+        // Most of what comes is plain.
+        if text.utf8.count <= inputMax, text.utf8.allSatisfy({ (32...126).contains($0) }) { return text }
         var output = String.UnicodeScalarView()
         var scalars =
             text.utf8.count > inputMax

@@ -7,8 +7,25 @@ extension Timestamp {
     /// The instant as RFC 3339 in UTC with microseconds: `2026-11-22T10:04:25.552000Z`.
     public var rfc3339: String {
         let parts = calendar
-        return
-            "\(padded(parts.year, 4))-\(padded(parts.month, 2))-\(padded(parts.day, 2))T\(timeOfDay).\(padded(parts.microsecond, 6))Z"
+        // State files hold hundreds of them: no string is made for a part.
+        return String(unsafeUninitializedCapacity: 40) { buffer in
+            var writer = Writer(buffer: buffer)
+            writer.write(parts.year, digits: 4)
+            writer.write("-")
+            writer.write(parts.month, digits: 2)
+            writer.write("-")
+            writer.write(parts.day, digits: 2)
+            writer.write("T")
+            writer.write(parts.hour, digits: 2)
+            writer.write(":")
+            writer.write(parts.minute, digits: 2)
+            writer.write(":")
+            writer.write(parts.second, digits: 2)
+            writer.write(".")
+            writer.write(parts.microsecond, digits: 6)
+            writer.write("Z")
+            return writer.count
+        }
     }
 
     /// `HH:MM:SS` in UTC.
@@ -65,6 +82,36 @@ extension Timestamp {
         return Calendar(
             year: year, month: month, day: day, hour: inDay / 3600, minute: inDay / 60 % 60,
             second: inDay % 60, microsecond: microseconds - seconds * 1_000_000)
+    }
+}
+
+private struct Writer {
+    let buffer: UnsafeMutableBufferPointer<UInt8>
+    var count = 0
+
+    init(buffer: UnsafeMutableBufferPointer<UInt8>) { self.buffer = buffer }
+
+    mutating func write(_ character: Unicode.Scalar) {
+        buffer[count] = UInt8(truncatingIfNeeded: character.value)
+        count += 1
+    }
+
+    /// At least so many digits; a year may have more, or a sign.
+    mutating func write(_ value: Int64, digits: Int) {
+        if value < 0 { write("-") }
+        var rest = value.magnitude
+        var length = max(1, value < 0 ? digits - 1 : digits)
+        var bound: UInt64 = 1
+        for _ in 0..<length { bound *= 10 }
+        while length < 7, rest >= bound {
+            length += 1
+            bound *= 10
+        }
+        for position in (0..<length).reversed() {
+            buffer[count + position] = UInt8(truncatingIfNeeded: 48 + rest % 10)
+            rest /= 10
+        }
+        count += length
     }
 }
 
