@@ -174,6 +174,16 @@ public struct ControlError: Error, Sendable, Equatable, CustomStringConvertible 
         self.allowed = allowed
     }
 
+    /// What was asked for is in force, but a restart of ours would forget it.
+    ///
+    /// - Parameter problem: Why it is not on disk.
+    public static func unsaved(_ problem: String) -> ControlError {
+        ControlError(
+            code: "unsaved",
+            message: "it is done, but holds only until gasclawd ends: \(problem)"
+                + " (once that is mended it is written without being asked)")
+    }
+
     /// The HTTP status that goes with the code (contract B).
     public var status: Int {
         switch code {
@@ -184,7 +194,7 @@ public struct ControlError: Error, Sendable, Equatable, CustomStringConvertible 
         case "busy": 409
         case "too_large": 413
         case "refused": 422
-        case "unavailable", "stopping", "too_many_clients": 503
+        case "unavailable", "stopping", "too_many_clients", "unsaved": 503
         default: 500
         }
     }

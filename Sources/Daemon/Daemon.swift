@@ -278,11 +278,13 @@ public final class Daemon {
             if mustPersist { persist() }
             answer(
                 token,
-                result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
+                saved(
+                    result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
+            )
         case .answer(let token, let result):
             // Who is told that a key is disabled may rely on it, whatever happens to us next.
             if mustPersist { persist() }
-            answer(token, result)
+            answer(token, saved(result))
         case .watch(let process): watch(process)
         case .leasesChanged:
             followTranscripts(isAdopted: !isProbed)
@@ -325,6 +327,12 @@ public final class Daemon {
         alerting?.take(record)
         log.log(level: event.level, "\(event.type)", metadata: event.metadata)
         planTurnEnd()
+    }
+
+    /// Nothing is called done that a restart of ours would forget.
+    private func saved(_ result: Result<JSONValue, ControlError>) -> Result<JSONValue, ControlError> {
+        guard mustPersist, case .success = result else { return result }
+        return .failure(.unsaved(surroundings.stateProblem ?? "state cannot be written"))
     }
 
     private func answer(_ token: ReplyToken, _ result: Result<JSONValue, ControlError>) {

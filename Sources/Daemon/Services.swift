@@ -51,6 +51,9 @@ final class Services {
     private var alarm: EventLoop.Timer?
     private var written: [UInt8]?
     private var mustPersist = false
+    private var persistTimer: EventLoop.Timer?
+    /// Why what has to survive a restart is not on disk; nil: it is.
+    private(set) var stateProblem: String?
     /// What the bootstrap has to say about a service's start.
     private var gates: [ServiceName: Obstacle] = [:]
     private var waiters: [Waiter] = []
@@ -59,10 +62,10 @@ final class Services {
     let calls: RunningCalls
     private var inbox: [ServiceInput] = []
     private var isHandling = false
+    private var clock = ClockWatch()
 
     /// Attempts that are going on, and the commands of theirs and of stops.
     var attempts: [ServiceName: UInt64] = [:]
-    private var clock = ClockWatch()
     var commands: [ServiceName: Command] = [:]
     var handles: [ServiceName: ProcessHandle] = [:]
     /// Others who have what a service needs.
@@ -80,6 +83,7 @@ final class Services {
     private struct Waiter {
         let name: ServiceName
         let isUpWanted: Bool
+        var isByHand = false
         let reply: (Result<JSONValue, ControlError>) -> Void
     }
 
@@ -121,8 +125,9 @@ final class Services {
         inbox = []
         isHandling = false
         setAlarm()
-        answerWaiters()
+        // State first: who is told that a service stays down may rely on it, whatever happens to us next.
         if mustPersist { persist() }
+        answerWaiters()
         owner.onChange()
     }
 
@@ -317,9 +322,21 @@ final class Services {
         do throws(SystemError) {
             try AtomicFile.replace(store.services, with: bytes, durable: false)
             written = bytes
+            guard stateProblem != nil else { return }
+            stateProblem = nil
+            log.notice("the state of services can be written again")
+            owner.onChange()
         } catch {
-            // It is due again at the next change; what is lost till then is a wait or a number.
-            log.warning("the state of services cannot be written", metadata: ["error": "\(error)"])
+            mustPersist = true
+            let problem = "state cannot be written: \(error)"
+            if problem != stateProblem { log.error("\(problem)") }
+            stateProblem = problem
+            // One timer, however often it was tried meanwhile.
+            guard persistTimer == nil else { return }
+            persistTimer = loop.schedule(after: .seconds(1)) { [unowned self] in
+                persistTimer = nil
+                if mustPersist, !isEnding { persist() }
+            }
         }
     }
 
@@ -414,8 +431,10 @@ final class Services {
         guard !isEnding else { return next() }
         if mustPersist { persist() }
         isEnding = true
-        for timer in Array(timers.values) + Array(deadlines.values) + [alarm].compactMap(\.self) { loop.cancel(timer) }
-        (timers, deadlines, alarm) = ([:], [:], nil)
+        for timer in Array(timers.values) + Array(deadlines.values) + [alarm, persistTimer].compactMap(\.self) {
+            loop.cancel(timer)
+        }
+        (timers, deadlines, alarm, persistTimer) = ([:], [:], nil, nil)
         let going = Array(commands.values)
         commands = [:]
         attempts = [:]
@@ -542,7 +561,7 @@ final class Services {
         }
         refreshObstacles()
         handle(.wanted(service, wish))
-        waiters.append(Waiter(name: service, isUpWanted: wish != .stop, reply: reply))
+        waiters.append(Waiter(name: service, isUpWanted: wish != .stop, isByHand: true, reply: reply))
         answerWaiters()
     }
 
@@ -563,7 +582,11 @@ final class Services {
             case "starting", "stopping": waiters.append(waiter)
             case "down" where waiter.isUpWanted && supervisor.isOnItsWay(waiter.name): waiters.append(waiter)
             case "up" where waiter.isUpWanted, "down" where !waiter.isUpWanted:
-                waiter.reply(.success(["ok": true, "service": StatusReport.ServiceItem(item).json]))
+                if waiter.isByHand, let stateProblem {
+                    waiter.reply(.failure(.unsaved(stateProblem)))
+                } else {
+                    waiter.reply(.success(["ok": true, "service": StatusReport.ServiceItem(item).json]))
+                }
             default:
                 let why = item.detail.isEmpty ? "" : ": \(item.detail)"
                 waiter.reply(

@@ -181,6 +181,7 @@ extension Daemon {
         surroundings.isTownInstalled = services?.place.isInstalled ?? false
         surroundings.services = services?.items ?? []
         surroundings.serviceProblem = services?.problem
+        surroundings.stateProblem = surroundings.stateProblem ?? services?.stateProblem
         surroundings.watch = watchFigures
         return controller.report(surroundings, at: Timestamp.now)
     }

@@ -132,62 +132,127 @@ import Testing
         }
     }
 
-    /// A small disk of its own, in a mount namespace.
+    /// Puts the state directory onto a small disk of its own, in a mount namespace.
+    ///
+    /// - Returns: Does something to the disk: `fill`, `free`, `unlock`; nil where there are no namespaces.
+    private func putOnSmallDisk(_ town: MiniatureTown, isReadOnly: Bool = false) throws -> ((String) throws -> Void)? {
+        let script = town.directory + "/small-disk"
+        try Disk.makeDirectories(town.state, mode: 0o700)
+        try Disk.replace(
+            script,
+            Array(
+                """
+                mount -t tmpfs -o size=300k,mode=0700 tmpfs \(town.state) || exit 77
+                \(isReadOnly ? "mount -o remount,ro \(town.state) || exit 77" : "")
+                (
+                    exec <>\(town.directory)/orders
+                    while read -r order; do
+                        case $order in
+                        fill) dd if=/dev/zero of=\(town.state)/filler bs=1k count=2000 2>/dev/null ;;
+                        free) rm \(town.state)/filler ;;
+                        unlock) mount -o remount,rw \(town.state) ;;
+                        esac
+                        : >\(town.directory)/$order.done
+                    done
+                ) &
+                exec "$@"
+
+                """.utf8))
+        try town.demand("mkfifo", town.directory + "/orders")
+        guard
+            try Program.run(["/usr/bin/env", "unshare", "-m", "true"], environment: town.environment).status.isSuccess
+        else { return nil }
+        town.wrapper = ["/usr/bin/env", "unshare", "-m", "/bin/sh", script]
+        return { word in
+            try Disk.append(town.directory + "/orders", word + "\n")
+            try eventually(word) { Disk.exists("\(town.directory)/\(word).done") }
+            Disk.remove("\(town.directory)/\(word).done")
+        }
+    }
+
+    /// The namespace lives on with the helper; the next daemon joins it.
+    private func helper(of town: MiniatureTown) throws -> Int32 {
+        let pid = try town.daemonPID
+        return try #require(
+            ProcessTable.all().first {
+                ProcessTable.status(of: $0)?.parent == pid && ProcessTable.status(of: $0)?.isAlive == true
+                    && ProcessTable.arguments(of: $0)?.first == "/bin/sh"
+            })
+    }
+
+    private func tellsThatItHoldsOnlyNow(_ result: CommandResult) -> Bool {
+        result.status == .exited(1) && text(result.errors).contains("holds only until gasclawd ends")
+    }
+
     @Test(.enabled(if: getuid() == 0, "only root can mount")) func aFullDiskLosesNothingThatWasThere() throws {
         try withTown(keys: 3) { town in
-            let script = town.directory + "/small-disk"
-            try Disk.makeDirectories(town.state, mode: 0o700)
-            try Disk.replace(
-                script,
-                Array(
-                    """
-                    mount -t tmpfs -o size=300k,mode=0700 tmpfs \(town.state) || exit 77
-                    (
-                        exec <>\(town.directory)/orders
-                        while read -r order; do
-                            case $order in
-                            fill) dd if=/dev/zero of=\(town.state)/filler bs=1k count=2000 2>/dev/null ;;
-                            free) rm \(town.state)/filler ;;
-                            esac
-                            : >\(town.directory)/$order.done
-                        done
-                    ) &
-                    exec "$@"
-
-                    """.utf8))
-            try town.demand("mkfifo", town.directory + "/orders")
-            func order(_ word: String) throws {
-                try Disk.append(town.directory + "/orders", word + "\n")
-                try eventually(word) { Disk.exists("\(town.directory)/\(word).done") }
-                Disk.remove("\(town.directory)/\(word).done")
-            }
-            guard
-                try Program.run(["/usr/bin/env", "unshare", "-m", "true"], environment: town.environment).status
-                    .isSuccess
-            else { return }
-            town.wrapper = ["/usr/bin/env", "unshare", "-m", "/bin/sh", script]
+            guard let order = try putOnSmallDisk(town) else { return }
             try town.startDaemon()
             try town.gasclawd("keys", "disable", town.keys[0].id)
             try order("fill")
-            #expect(try town.gasclawd("keys", "disable", town.keys[1].id).status.isSuccess)
+            #expect(tellsThatItHoldsOnlyNow(try town.gasclawd("keys", "disable", town.keys[1].id)))
             try eventually("the trouble to be told") {
                 try town.status()?["detail"]?.string?.contains("state cannot be written") == true
             }
             #expect(try states(town)[town.keys[1].id] == "disabled", "in force all the same")
+            #expect(tellsThatItHoldsOnlyNow(try town.gasclawd("keys", "enable", town.keys[0].id)))
+            #expect(tellsThatItHoldsOnlyNow(try town.gasclawd("keys", "rotate")))
+            #expect(tellsThatItHoldsOnlyNow(try town.gasclawd("keys", "disable", town.keys[0].id)))
             try order("free")
             try eventually("the state to be written again") { try town.status()?["state"] == "ready" }
-            // The namespace lives on with the helper; the next daemon joins it.
-            let pid = try town.daemonPID
-            let helper = try #require(
-                ProcessTable.all().first {
-                    ProcessTable.status(of: $0)?.parent == pid && ProcessTable.status(of: $0)?.isAlive == true
-                })
+            #expect(try town.gasclawd("keys", "disable", town.keys[0].id).status.isSuccess, "it is on disk")
+            let helper = try helper(of: town)
             try order("fill")
+            // Told, and so it is.
+            #expect(tellsThatItHoldsOnlyNow(try town.gasclawd("keys", "enable", town.keys[1].id)))
             try town.endDaemon(SIGKILL)
             town.wrapper = ["/usr/bin/env", "nsenter", "-t", "\(helper)", "-m"]
             try town.startDaemon()
             let now = try states(town)
             #expect(now[town.keys[0].id] == "disabled" && now[town.keys[1].id] == "disabled")
+            try town.endDaemon()
+            kill(helper, SIGKILL)
+        }
+    }
+
+    @Test(.enabled(if: getuid() == 0, "only root can mount")) func aReadOnlyDiskIsToldToWhoeverAsks() throws {
+        try withTown(keys: 2) { town in
+            guard let order = try putOnSmallDisk(town, isReadOnly: true) else { return }
+            try town.startDaemon()
+            let helper = try helper(of: town)
+            #expect(try town.status()?["state"] == "degraded")
+            #expect(tellsThatItHoldsOnlyNow(try town.gasclawd("keys", "disable", town.keys[0].id)))
+            #expect(try states(town)[town.keys[0].id] == "disabled")
+            // Nobody has to do anything more.
+            try order("unlock")
+            try eventually("the state to be written") { try town.status()?["state"] == "ready" }
+            try town.endDaemon(SIGKILL)
+            town.wrapper = ["/usr/bin/env", "nsenter", "-t", "\(helper)", "-m"]
+            try town.startDaemon()
+            #expect(try states(town)[town.keys[0].id] == "disabled")
+            try town.endDaemon()
+            kill(helper, SIGKILL)
+        }
+    }
+
+    @Test(.enabled(if: getuid() == 0, "only root can mount")) func aServiceThatIsStoppedOnAFullDiskIsToldSo() throws {
+        try withTown(sections: "[services]\nmanage = [\"dolt\"]") { town in
+            guard let order = try putOnSmallDisk(town) else { return }
+            try town.install()
+            try town.startDaemon()
+            let helper = try helper(of: town)
+            func service() throws -> JSONValue? { try town.status()?["services"]?.array?.first }
+            #expect(try service()?["state"] == "up")
+            try order("fill")
+            #expect(tellsThatItHoldsOnlyNow(try town.gasclawd("services", "stop", "dolt")))
+            #expect(try service()?["state"] == "down")
+            #expect(try town.status()?["state"] == "degraded")
+            try order("free")
+            try eventually("the state to be written") { try town.status()?["state"] == "ready" }
+            try town.endDaemon(SIGKILL)
+            town.wrapper = ["/usr/bin/env", "nsenter", "-t", "\(helper)", "-m"]
+            try town.startDaemon()
+            #expect(try service()?["wanted"] == "down" && service()?["state"] == "down")
             try town.endDaemon()
             kill(helper, SIGKILL)
         }
