@@ -99,6 +99,7 @@ struct ValueReader {
         for (name, namePlace, member) in members {
             if let problem = variableNameProblem(name) { report(namePlace, "\(value.subject)\(problem)") }
             guard let text = text(of: member) else { continue }
+            if let problem = variableValueProblem(text) { object(to: member, problem) }
             variables.append(Configuration.AgentVariable(name: name, value: text))
         }
         set(&configuration, variables.sorted { $0.name < $1.name })

@@ -93,6 +93,18 @@ func variableNameProblem(_ name: String) -> String? {
     }
 }
 
+/// A key under whatever name would be in the environment of everything that an agent runs, and past the pool.
+func variableValueProblem(_ text: String) -> String? {
+    let bytes = Array(text.utf8)
+    let mark = Array("sk-".utf8)
+    for start in bytes.indices where bytes[start...].starts(with: mark) {
+        if start > 0, isNameByte(bytes[start - 1]) { continue }
+        let length = bytes[(start + mark.count)...].prefix { isNameByte($0) || $0 == UInt8(ascii: "-") }.count
+        if length >= 16 { return "the value looks like a key, and keys belong in the accounts directory" }
+    }
+    return nil
+}
+
 /// Letters, digits and the underscore.
 func isNameByte(_ byte: UInt8) -> Bool {
     (48...57).contains(byte) || (65...90).contains(byte) || (97...122).contains(byte) || byte == UInt8(ascii: "_")

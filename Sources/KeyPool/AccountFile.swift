@@ -18,7 +18,8 @@ public struct AccountKey: Sendable, Hashable {
 /// What an account's `config.toml` holds.
 public struct AccountFile: Sendable, Hashable {
     public let keys: [AccountKey]
-    /// Set where the file is in order but has no usable key and something that looks like one was passed over.
+    /// Set where the file is in order but something was passed over: an `api_key` that is no string, or, where no key is
+    /// left, one that looks like something else.
     public let remark: String?
 
     public init(keys: [AccountKey], remark: String? = nil) {
@@ -47,10 +48,14 @@ public struct AccountFile: Sendable, Hashable {
         }
         var keys: [AccountKey] = []
         var remark: String?
+        var wrong: String?
         for provider in members {
             let given = provider.value["api_key"]
             // A login writes an empty one, or none.
-            guard let text = given == nil ? "" : given?.string else { continue }
+            guard let text = given == nil ? "" : given?.string else {
+                if let given { wrong = wrong ?? "\(given.position): api_key is \(given.kind), not a string" }
+                continue
+            }
             if text.isEmpty {
                 if provider.value["oauth"] != nil { remark = "an OAuth login cannot be pooled; use an API key" }
                 continue
@@ -66,7 +71,8 @@ public struct AccountFile: Sendable, Hashable {
             guard !keys.contains(where: { $0.key == key }) else { continue }
             keys.append(AccountKey(key: key, baseURL: provider.value["base_url"]?.string.flatMap(anthropicBase)))
         }
-        return AccountFile(keys: keys, remark: keys.isEmpty ? remark : nil)
+        // A slip of the hand is told also where another key of the file is good.
+        return AccountFile(keys: keys, remark: wrong ?? (keys.isEmpty ? remark : nil))
     }
 
     /// The file of an account with one key, as Kimi's own command line writes it into its folder.

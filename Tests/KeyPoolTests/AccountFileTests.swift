@@ -24,6 +24,20 @@ import Testing
         api_key = "sk-kimi-of-a-service"
         """
 
+    @Test(arguments: [
+        ("5", "an integer"), ("true", "true or false"), ("['sk-a']", "a list"), ("{ x = 'sk-a' }", "a table"),
+        ("1979-05-27", "a time"),
+    ])
+    func aKeyThatIsNoStringIsTold(_ value: String, _ kind: String) throws {
+        let file = try AccountFile.read(Array("[providers.a]\napi_key = \(value)\n".utf8))
+        #expect(file.keys.isEmpty)
+        #expect(file.remark == "2:11: api_key is \(kind), not a string")
+        // Also beside a good one, which counts.
+        let both = try AccountFile.read(
+            Array("[providers.a]\napi_key = \(value)\n[providers.b]\napi_key = \"sk-good\"\n".utf8))
+        #expect(both.keys.count == 1 && both.remark == file.remark)
+    }
+
     @Test func theFileOfKimisOwnCommandGivesItsKeyAndNoServicesKey() throws {
         let file = try read(kimi)
         #expect(file.keys.map { $0.key.reveal() } == ["sk-kimi-one"])
@@ -79,12 +93,6 @@ import Testing
         let file = try read("[providers.a]\napi_key=''\n[providers.a.oauth]\nkey='x'\n[providers.b]\napi_key='sk-x'")
         #expect(file.keys.count == 1)
         #expect(file.remark == nil)
-    }
-
-    @Test(arguments: ["7", "true", "['sk-a']", "{ x = 'sk-a' }", "1979-05-27"])
-    func aKeyThatIsNoTextIsPassedOver(_ value: String) throws {
-        let file = try read("[providers.a]\napi_key = \(value)\n[providers.b]\napi_key = 'sk-b'")
-        #expect(file.keys.map { $0.key.reveal() } == ["sk-b"])
     }
 
     @Test func aProviderThatIsNoTableIsPassedOver() throws {
