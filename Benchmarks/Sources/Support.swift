@@ -48,7 +48,9 @@ final class Child {
     let pid: pid_t
     let output: Int32
 
-    init(_ arguments: [String], environment: [String: String], errors: String = "/dev/null") throws {
+    init(_ arguments: [String], environment: [String: String], errors: String = "/dev/null", input: String? = nil)
+        throws
+    {
         var ends: [Int32] = [0, 0]
         guard pipe(&ends) == 0 else { throw BenchError(description: "pipe failed") }
         var actions = posix_spawn_file_actions_t()
@@ -56,6 +58,7 @@ final class Child {
         posix_spawn_file_actions_adddup2(&actions, ends[1], 1)
         posix_spawn_file_actions_addclose(&actions, ends[0])
         posix_spawn_file_actions_addclose(&actions, ends[1])
+        if let input { posix_spawn_file_actions_addopen(&actions, 0, input, O_RDONLY, 0) }
         posix_spawn_file_actions_addopen(&actions, 2, errors, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         var argv: [UnsafeMutablePointer<CChar>?] = arguments.map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]

@@ -20,6 +20,16 @@ if arguments.count >= 3 {
     case "react" where arguments.count == 4: exit(RunnerBench.react(arguments[2], arguments[3]))
     case "systemd-path": exit(RunnerBench.systemd(arguments[2]))
     case "storm" where arguments.count == 4: exit(StormCommand.run(arguments[2], rate: Int(arguments[3]) ?? 1000))
+    case "hook" where arguments.count >= 4:
+        do {
+            try Bench.hook(
+                gasclawd: arguments[3], page: arguments[2], rounds: arguments.count > 4 ? Int(arguments[4]) ?? 400 : 400
+            )
+            exit(0)
+        } catch {
+            say("benchmark failed: \(error)")
+            exit(1)
+        }
     case "watchers":
         exit(WatchTable.run(page: arguments[2], rounds: arguments.count > 3 ? Int(arguments[3]) ?? 200 : 200))
     default: break
