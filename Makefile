@@ -47,9 +47,8 @@ docs: build ## runs the commands of README and docs in a miniature town, follows
 	@Tests/Dependencies/run $(DEBUG)/gasclawd Package.resolved
 	@Tests/Docs/comments || [ $$? -eq 77 ]
 
-bench: ## measures the budgets and other watchers with the release build, into docs/performance.md
+bench: release ## measures the budgets and other watchers with the program as it is shipped, into docs/performance.md
 	@scripts/deps.sh --bench
-	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product gasclawd
 	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product Benchmarks
 	Benchmarks/run
 	Benchmarks/run hook

@@ -12,6 +12,8 @@ import Timekeeping
 final class Bench {
     let gasclawd: String
     let root: String
+    /// In memory, as systemd has it, where the machine has such a place: a file system on a disk makes its writers wait.
+    let runtime: String
     private var serial = 0
     private(set) var daemon: Child?
     private(set) var events: Child?
@@ -26,6 +28,10 @@ final class Bench {
         var template = Array("/tmp/gasclawd-bench.XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw BenchError(description: "no temporary folder") }
         root = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let inMemory = "/dev/shm/\(FilePath(root).lastComponent?.string ?? "gasclawd-bench")"
+        var isInMemory = true
+        do { try Syscalls.makeDirectories(FilePath(inMemory)) } catch { isInMemory = false }
+        runtime = isInMemory ? inMemory : "\(root)/run"
         for folder in ["accounts/1", "accounts/2", "town/mayor", "bin", "claude"] {
             try Syscalls.makeDirectories(FilePath("\(root)/\(folder)"))
         }
@@ -44,7 +50,7 @@ final class Bench {
             sandboxed = "yes"
             [paths]
             state = "\(root)/state"
-            runtime = "\(root)/run"
+            runtime = "\(runtime)"
             [[watch.logs]]
             files = "logs/numbered.log"
             match = '^quota exceeded: line '
@@ -70,7 +76,7 @@ final class Bench {
         do {
             let tmux = try Child(["/usr/bin/tmux", "-S", "\(root)/tmux", "kill-server"], environment: environment)
             tmux.end()
-            let cleaner = try Child(["/bin/rm", "-rf", root], environment: environment)
+            let cleaner = try Child(["/bin/rm", "-rf", root, runtime], environment: environment)
             var status: Int32 = 0
             waitpid(cleaner.pid, &status, 0)
         } catch { say("\(root) stays: \(error)") }
@@ -101,7 +107,7 @@ final class Bench {
         let daemon = try Child(
             [gasclawd, "run", "--config", "\(root)/gasclawd.toml"], environment: environment, errors: "\(root)/log")
         self.daemon = daemon
-        let client = ControlClient(socket: FilePath("\(root)/run/control.sock"))
+        let client = ControlClient(socket: FilePath("\(runtime)/control.sock"))
         let deadline = EventLoop.now + 20_000_000_000
         while true {
             do throws(ControlClientError) {
@@ -230,13 +236,15 @@ final class Bench {
         guard let daemon else { return }
         events?.end()
         events = nil
-        sleep(2)
+        // What a start leaves to be done has been done by then.
+        sleep(10)
         let cost = ProcessCost([daemon.pid])
         let (switches, used) = (cost.switches, cost.processorSeconds)
         sleep(seconds)
         note(
             "idle for \(seconds) s without a watchdog: wake-ups, processor time",
-            "\(cost.switches - switches), \(Int((cost.processorSeconds - used) * 1000)) ms", budget: "1 in 30 s")
+            "\(cost.switches - switches), \(Int(((cost.processorSeconds - used) * 1000).rounded())) ms",
+            budget: "\(seconds / 30)")
         note(
             "idle: memory resident / its share (MB)",
             "\(short(Double(cost.residentKilobytes) / 1024)) / \(short(Double(cost.proportionalKilobytes) / 1024))",

@@ -33,7 +33,7 @@ extension Bench {
             version.values.append(try time([gasclawd, "version"]))
             let start = EventLoop.now
             hook.values.append(
-                try time([gasclawd, "hook", "stop-failure", "--socket", "\(root)/run/control.sock"]))
+                try time([gasclawd, "hook", "stop-failure", "--socket", "\(runtime)/control.sock"]))
             _ = try events.wait(seconds: 10) { $0.contains("\"sighting\"") }
             seen.values.append(EventLoop.now - start)
         }

@@ -75,12 +75,10 @@ enum WatchCommand {
             let watcher = FileWatcher(on: loop, budget: WatchBudget(watchesMax: 200_000)) { reports in
                 say(reports.map(\.path.shown).joined(separator: "\n"))
             }
-            for depth in 1...4 {
-                _ = watcher.add(
-                    WatchSpec(
-                        id: "\(depth)", base: FilePath(folder),
-                        pattern: [NamePattern](repeating: .visible, count: depth)))
-            }
+            _ = watcher.add(
+                WatchSpec(
+                    id: "all", base: FilePath(folder), pattern: [NamePattern](repeating: .visible, count: 4),
+                    isDeep: true))
             say("watching")
             try loop.run()
             return 0

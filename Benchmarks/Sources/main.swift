@@ -45,7 +45,7 @@ do {
     defer { bench.remove() }
     try bench.measureStart(rounds: 20)
     try bench.measureKeys(rounds: rounds)
-    try bench.measureIdle(seconds: 60)
+    try bench.measureIdle(seconds: 120)
     try bench.measureRows(rounds: max(10, rounds / 16))
     try bench.measureKills(4)
     try bench.measureTown(folders: 50_000, rounds: 10)

@@ -4,11 +4,14 @@
 struct FileSystem: Hashable, CustomStringConvertible {
     private let number: UInt32
 
-    init(type: Int) { number = UInt32(truncatingIfNeeded: type) }
+    init(type: Int) {
+        number = UInt32(truncatingIfNeeded: type)
+        tellsOfChanges = Self.local[number] != nil
+    }
 
     /// Whether inotify(7) hears of all changes: the file system is this machine's alone. Others may be changed by another
     /// machine, by the host of a container or by a program of their own. What is not known is taken for one of those.
-    var tellsOfChanges: Bool { Self.local[number] != nil }
+    let tellsOfChanges: Bool
 
     var description: String {
         Self.local[number] ?? Self.others[number] ?? "0x" + String(number, radix: 16)

@@ -285,19 +285,21 @@ public final class FileWatcher {
             guard name == event.name else { return }
             if isWrite { hint(logical, exists: true, of: state) } else { dirty.insert(state.spec.id) }
         case .level(let logical, let index):
-            guard state.spec.pattern[index].matches(event.name) else { return }
-            guard index == state.spec.pattern.count - 1 else {
-                // Only directories and links to them lead on. (A link that goes or is replaced is a hop's.)
-                if !isWrite, event.mask.contains(.isDirectory) || isLink(logical.entry(event.name).path) {
-                    dirty.insert(state.spec.id)
-                }
+            let leadsOn = state.spec.leadsOn(event.name, at: index)
+            let isFile = state.spec.isFile(event.name, at: index)
+            // Only directories and links to them lead on. (A link that goes or is replaced is a hop's.)
+            if leadsOn, !isWrite,
+                event.mask.contains(.isDirectory) || !isFile && isLink(logical.entry(event.name).path)
+            {
+                dirty.insert(state.spec.id)
                 return
             }
+            guard isFile, state.spec.isLast(index) || !event.mask.contains(.isDirectory) else { return }
             let path = logical.entry(event.name)
             if isWrite && state.leaves[path]?.isLink == false {
                 hint(path, exists: true, of: state)
             } else {
-                lookAgain(path, of: state)
+                lookAgain(path, of: state, isLast: state.spec.isLast(index))
             }
         }
     }
@@ -312,7 +314,9 @@ public final class FileWatcher {
     }
 
     /// The usual case of a save: one file came, went or was replaced. Links need the whole walk.
-    private func lookAgain(_ path: BytePath, of state: State) {
+    ///
+    /// - Parameter isLast: A directory by this name would be one of the files.
+    private func lookAgain(_ path: BytePath, of state: State, isLast: Bool) {
         var status: FileStatus?
         do throws(SystemError) { status = try Syscalls.status(of: path.path, followingLinks: false) } catch {
             guard error.errno == .noSuchFileOrDirectory else {
@@ -320,10 +324,12 @@ public final class FileWatcher {
                 return
             }
         }
-        guard status?.kind != .link, state.leaves[path]?.isLink != true else {
+        guard status?.kind != .link, status?.kind != .directory || isLast, state.leaves[path]?.isLink != true else {
             dirty.insert(state.spec.id)
             return
         }
+        // A link to a folder that is gone was none of them.
+        if status == nil, !isLast, state.leaves[path] == nil { return }
         state.leaves[path] = status.map { Leaf(status: $0, isLink: false) }
         hint(path, exists: status != nil, of: state)
     }

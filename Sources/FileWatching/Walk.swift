@@ -41,8 +41,10 @@ struct WalkResult {
     var roles: [Int32: Few<Role>] = [:]
     var leaves: [BytePath: Leaf] = [:]
     var polled: [PolledPath] = []
-    /// Directories that were not watched before.
+    /// Directories that were not watched before, or are called something else now.
     var added: [Int32: WatchedDirectory] = [:]
+    /// How many of them were not watched before.
+    var newCount = 0
     /// Something moved under the walk: it has to be made again.
     var isUnsettled = false
 }
@@ -95,8 +97,12 @@ struct Walk {
             if let base = try directory(below: root, names: components(of: spec.base)[...]) {
                 watch(base, .ancestor)
                 try verify(base)
-                if spec.isConfined { boundary = try Syscalls.path(of: base.raw) }
-                try level(base, logical: BytePath(spec.base), index: 0)
+                let place = try Syscalls.path(of: base.raw)
+                if spec.isConfined { boundary = place }
+                let logical = BytePath(spec.base)
+                let physical = BytePath(place)
+                // One text for both where they are the same.
+                try level(base, logical: logical, physical: physical == logical ? logical : physical, index: 0)
             }
         } catch {
             noteUnlessMoved(error, at: spec.base)
@@ -196,44 +202,71 @@ struct Walk {
 
     // MARK: - The patterns
 
+    /// - Parameters:
+    ///   - physical: What the kernel calls the directory.
+    ///   - isReadable: The descriptor is open for reading, and nobody has read it.
     private mutating func level(
-        _ directory: borrowing Descriptor, logical: BytePath, index: Int
+        _ directory: borrowing Descriptor, logical: BytePath, physical: BytePath, index: Int, isReadable: Bool = false
     ) throws(SystemError) {
         guard isInside(directory) else { return }
-        watch(directory, .level(logical: logical, index: index))
+        watch(directory, .level(logical: logical, index: index), physical)
         let pattern = spec.pattern[index]
-        let names: [[UInt8]]
-        if let literal = pattern.literal {
-            names = [literal]
+        var entries: [(name: [UInt8], kind: FileStatus.Kind?)] = []
+        if let literal = pattern.literal, !spec.isDeep {
+            entries = [(literal, nil)]
         } else {
             do throws(SystemError) {
-                names = try Syscalls.names(inDirectory: directory.raw).filter(pattern.matches)
+                try Syscalls.eachEntry(of: directory.raw, isReadable: isReadable) { [spec] name, kind in
+                    if spec.leadsOn(name, at: index) || spec.isFile(name, at: index) { entries.append((name, kind)) }
+                }
             } catch {
                 note(error, at: logical.path)
                 return
             }
         }
-        let isLast = index == spec.pattern.count - 1
-        for name in names {
+        let isPlain = physical == logical
+        for (name, kind) in entries {
             hops = 0
             let path = logical.entry(name)
-            if isLast {
-                leaf(directory, name, logical: path)
-                continue
-            }
-            do throws(SystemError) {
-                if let child = try self.directory(below: directory, names: [name][...]) {
-                    try level(child, logical: path, index: index + 1)
+            if spec.leadsOn(name, at: index), kind?.mayLeadOn ?? true {
+                do throws(SystemError) {
+                    // The usual case: a directory without a link. Whatever is wrong with it, the long way finds out.
+                    if kind == .directory, let child = plainDirectory(name, in: directory) {
+                        try level(
+                            child, logical: path, physical: isPlain ? path : physical.entry(name), index: index + 1,
+                            isReadable: true)
+                        continue
+                    }
+                    if let child = try self.directory(below: directory, names: [name][...]) {
+                        let place = BytePath(try Syscalls.path(of: child.raw))
+                        try level(child, logical: path, physical: place == path ? path : place, index: index + 1)
+                        continue
+                    }
+                } catch {
+                    noteUnlessMoved(error, at: path.path)
+                    continue
                 }
-            } catch {
-                noteUnlessMoved(error, at: path.path)
+                hops = 0
             }
+            if spec.isFile(name, at: index) { leaf(directory, name, logical: path, index) }
         }
     }
 
-    private mutating func leaf(_ directory: borrowing Descriptor, _ name: [UInt8], logical: BytePath) {
+    private func plainDirectory(_ name: [UInt8], in directory: borrowing Descriptor) -> Descriptor? {
+        do throws(SystemError) {
+            return try Syscalls.open(name: name, flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW, in: directory.raw)
+        } catch {
+            return nil
+        }
+    }
+
+    private mutating func leaf(
+        _ directory: borrowing Descriptor, _ name: [UInt8], logical: BytePath, _ index: Int
+    ) {
         do throws(SystemError) {
             guard let own = try Syscalls.status(ofName: name, in: directory.raw) else { return }
+            // On the way a directory is none of the files.
+            if own.kind == .directory, !spec.isLast(index) { return }
             guard own.kind == .link else {
                 result.leaves[logical] = Leaf(status: own, isLink: false)
                 return
@@ -288,10 +321,11 @@ struct Walk {
 
     // MARK: - Watches
 
-    private mutating func watch(_ directory: borrowing Descriptor, _ role: Role) {
+    /// - Parameter physical: What the kernel calls the directory; nil to ask it.
+    private mutating func watch(_ directory: borrowing Descriptor, _ role: Role, _ physical: BytePath? = nil) {
         guard isInside(directory), case .open(let inotify) = instance else { return }
         do throws(SystemError) {
-            if known.directories.count + result.added.count + watchedByOthers >= watchesMax {
+            if known.directories.count + result.newCount + watchedByOthers >= watchesMax {
                 // No more, but what is watched already stays.
                 guard try isWatched(directory) else {
                     return note("more than \(watchesMax) directories would have to be watched", at: spec.base)
@@ -300,11 +334,20 @@ struct Walk {
             let number = try inotify.add(directory: directory.raw, mask: role.mask(spec.use))
             result.roles.insert(role, for: number)
             let place: WatchedDirectory
-            if let there = result.added[number] ?? known.directories[number] {
+            if let there = result.added[number] {
                 place = there
+            } else if let there = known.directories[number] {
+                if let physical, there.path != physical {
+                    // One above it was moved, which no event tells of it.
+                    place = there.moved(to: physical)
+                    result.added[number] = place
+                } else {
+                    place = there
+                }
             } else {
-                place = try look(directory, role)
+                place = try look(directory, physical)
                 result.added[number] = place
+                result.newCount += 1
             }
             if role != .ancestor, !place.fileSystem.tellsOfChanges {
                 note("its file system (\(place.fileSystem)) need not tell of changes", at: place.path.path)
@@ -322,8 +365,9 @@ struct Walk {
         return all.contains(own)
     }
 
-    private mutating func look(_ directory: borrowing Descriptor, _ role: Role) throws(SystemError) -> WatchedDirectory
-    {
+    private mutating func look(
+        _ directory: borrowing Descriptor, _ physical: BytePath?
+    ) throws(SystemError) -> WatchedDirectory {
         let identity = try Syscalls.status(of: directory.raw).identity
         let fileSystem: FileSystem
         if let there = fileSystems[identity.device] {
@@ -332,9 +376,8 @@ struct Walk {
             fileSystem = FileSystem(type: try Syscalls.fileSystemType(of: directory.raw))
             fileSystems[identity.device] = fileSystem
         }
-        var path = BytePath(try Syscalls.path(of: directory.raw))
-        // One text for both where they are the same.
-        if case .level(let logical, _) = role, logical == path { path = logical }
+        let path: BytePath
+        if let physical { path = physical } else { path = BytePath(try Syscalls.path(of: directory.raw)) }
         return WatchedDirectory(path: path, identity: identity, fileSystem: fileSystem, since: Timestamp.now)
     }
 
@@ -354,6 +397,11 @@ struct Walk {
             result.polled.append(PolledPath(path: place, reason: reason, since: Timestamp.now))
         }
     }
+}
+
+extension FileStatus.Kind {
+    /// Whether it may be the way to something else.
+    fileprivate var mayLeadOn: Bool { self == .directory || self == .link }
 }
 
 /// The inotify instance of a watcher, or why there is none.

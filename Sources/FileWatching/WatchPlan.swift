@@ -62,11 +62,16 @@ extension WatchPlan: CustomStringConvertible {
 
 /// A watched directory.
 struct WatchedDirectory: Hashable {
-    /// As the kernel knew it when the watch was made; a move makes the watcher ask again.
+    /// As the kernel knew it at the last walk.
     let path: BytePath
     let identity: FileIdentity
     let fileSystem: FileSystem
     let since: Timestamp
+
+    /// The same directory under another name.
+    func moved(to path: BytePath) -> WatchedDirectory {
+        WatchedDirectory(path: path, identity: identity, fileSystem: fileSystem, since: since)
+    }
 }
 
 /// What a watcher watches, by watch descriptor.

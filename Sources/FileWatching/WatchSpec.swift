@@ -25,10 +25,12 @@ public struct WatchSpec: Hashable, Sendable {
     public let purpose: String
     /// Nothing outside of `base` counts, wherever links in it lead.
     public let isConfined: Bool
+    /// Files are looked for on the way too: whatever is no directory and is matched by the last pattern.
+    public let isDeep: Bool
 
     public init(
         id: String, base: FilePath, pattern: [NamePattern], use: Use = .configuration, purpose: String = "",
-        isConfined: Bool = false
+        isConfined: Bool = false, isDeep: Bool = false
     ) {
         self.id = id
         self.base = base.lexicallyNormalized()
@@ -36,6 +38,19 @@ public struct WatchSpec: Hashable, Sendable {
         self.use = use
         self.purpose = purpose.isEmpty ? id : purpose
         self.isConfined = isConfined
+        self.isDeep = isDeep
+    }
+
+    /// Whether the pattern with this index names files, and nothing that leads on.
+    func isLast(_ index: Int) -> Bool { index == pattern.count - 1 }
+
+    /// Whether a directory of this name leads on.
+    func leadsOn(_ name: [UInt8], at index: Int) -> Bool { !isLast(index) && pattern[index].matches(name) }
+
+    /// Whether a file of this name is one of ours.
+    func isFile(_ name: [UInt8], at index: Int) -> Bool {
+        guard isDeep || isLast(index), let last = pattern.last else { return false }
+        return last.matches(name)
     }
 
     /// One file, wherever its links lead.

@@ -37,22 +37,41 @@ extension Syscalls {
     ///
     /// The corresponding C function is `getdents64`; the descriptor stays as it is, and may be one of O_PATH.
     public static func names(inDirectory fd: Int32) throws(SystemError) -> [[UInt8]] {
-        let copy = try open(name: [UInt8(ascii: ".")], flags: O_RDONLY | O_DIRECTORY, in: fd)
         var names: [[UInt8]] = []
+        try eachEntry(of: fd) { name, _ in names.append(name) }
+        return names
+    }
+
+    /// Calls with each name in an open directory but `.` and `..`, in the kernel's order, and with what it is; nil if the
+    /// file system does not say that along with the name.
+    ///
+    /// - Parameter isReadable: The descriptor is open for reading and stands at its beginning: it is read itself, and not
+    ///   the directory once more.
+    public static func eachEntry(
+        of fd: Int32, isReadable: Bool = false, _ body: ([UInt8], FileStatus.Kind?) -> Void
+    ) throws(SystemError) {
+        if isReadable { return try readEntries(of: fd, body) }
+        let copy = try open(name: [UInt8(ascii: ".")], flags: O_RDONLY | O_DIRECTORY, in: fd)
+        try readEntries(of: copy.raw, body)
+    }
+
+    private static func readEntries(of fd: Int32, _ body: ([UInt8], FileStatus.Kind?) -> Void) throws(SystemError) {
         let space = UnsafeMutableRawBufferPointer.allocate(byteCount: 32 << 10, alignment: 8)
         defer { space.deallocate() }
         // struct linux_dirent64 (getdents64(2)): inode, offset, the length of the record, type, name.
-        let nameStart = 19
+        let (typeStart, nameStart) = (18, 19)
         while true {
             let count = Int(
-                try check("getdents64") { Int32(gcl_getdents64(copy.raw, space.baseAddress, UInt(space.count))) })
-            if count == 0 { return names }
+                try check("getdents64") { Int32(gcl_getdents64(fd, space.baseAddress, UInt(space.count))) })
+            if count == 0 { return }
             var position = 0
             while position + nameStart <= count {
                 let length = Int(space.loadUnaligned(fromByteOffset: position + 16, as: UInt16.self))
                 guard length > nameStart, position + length <= count else { break }
                 let name = space[(position + nameStart)..<(position + length)].prefix { $0 != 0 }
-                if !name.elementsEqual([46]), !name.elementsEqual([46, 46]) { names.append(Array(name)) }
+                if !name.elementsEqual([46]), !name.elementsEqual([46, 46]) {
+                    body(Array(name), FileStatus.Kind(entry: space[position + typeStart]))
+                }
                 position += length
             }
         }

@@ -46,6 +46,21 @@ public struct FileStatus: Hashable, Sendable {
     public var modifiedAt: Timestamp { Timestamp(microseconds: modified / 1000) }
 }
 
+extension FileStatus.Kind {
+    /// From the type in an entry of a directory (readdir(3), `d_type`); nil if the file system does not say it.
+    init?(entry type: UInt8) {
+        switch Int(type) {
+        case DT_REG: self = .regular
+        case DT_DIR: self = .directory
+        case DT_LNK: self = .link
+        case DT_FIFO: self = .fifo
+        case DT_SOCK: self = .socket
+        case DT_CHR, DT_BLK: self = .device
+        default: return nil
+        }
+    }
+}
+
 /// Device and inode: which file it is. An inode number can be used again after its file is gone.
 public struct FileIdentity: Hashable, Sendable {
     public let device: UInt64

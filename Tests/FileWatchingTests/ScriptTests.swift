@@ -62,6 +62,8 @@ import Testing
     private func check(_ name: String, in place: Place) throws {
         let result = try Self.run(
             place.words + [try #require(Self.interpreter), Self.folder.appending(name).string])
+        // This machine does not let us do what the script needs.
+        if result.status == .exited(77) { try Test.cancel("\(name): \(shownText(result.errors))") }
         #expect(result.status.isSuccess, "\(name): \(shownText(result.errors))")
     }
 

@@ -150,6 +150,25 @@ struct FolderTests {
         for _ in 0..<2 { #expect(Set(try Syscalls.names(inDirectory: directory.raw)) == Set(names)) }
     }
 
+    @Test func entriesOfAFolderComeWithWhatTheyAre() throws {
+        let folder = try TemporaryFolder()
+        try folder.write("file", "")
+        try Syscalls.makeDirectory(folder.path.appending("folder"))
+        try Syscalls.link(folder.path.appending("link"), to: "file")
+        let directory = try Syscalls.open(folder.path, flags: Syscalls.directory)
+        for isReadable in [false, true] {
+            var kinds: [String: FileStatus.Kind?] = [:]
+            try Syscalls.eachEntry(of: directory.raw, isReadable: isReadable) { name, kind in
+                kinds[shownText(name)] = .some(kind)
+            }
+            // A file system may leave it unsaid.
+            #expect(Set(kinds.keys) == ["file", "folder", "link"])
+            #expect(kinds["file"] == .some(.regular) || kinds["file"] == .some(nil))
+            #expect(kinds["folder"] == .some(.directory) || kinds["folder"] == .some(nil))
+            #expect(kinds["link"] == .some(.link) || kinds["link"] == .some(nil))
+        }
+    }
+
     @Test func foldersAreMadeWithThoseAboveThem() throws {
         let folder = try TemporaryFolder()
         let deep = folder.path.appending("a/b/c")

@@ -25,8 +25,11 @@ final class Runner {
     private var mounts: [FilePath] = []
     private var held: [String: Descriptor.Box] = [:]
 
-    init() throws {
-        var template = Array("/tmp/gasclawd-script-XXXXXX".utf8CString)
+    /// - Parameter isInMemory: The folder lies in memory, where the machine has such a place: a disk may take milliseconds
+    ///   for each folder that is removed (ext4 with `discard`).
+    init(isInMemory: Bool) throws {
+        let isThere = try isInMemory && access("/dev/shm", W_OK) == 0 && isTmpfs("/dev/shm")
+        var template = Array(((isThere ? "/dev/shm" : "/tmp") + "/gasclawd-script-XXXXXX").utf8CString)
         guard mkdtemp(&template) != nil else { throw ScriptFailure("mkdtemp: \(Errno(rawValue: errno))") }
         folder = FilePath(platformString: template)
         loop = try EventLoop()
@@ -198,7 +201,8 @@ final class Runner {
         }
     }
 
-    /// `watch file NAME`, `watch accounts BASE`, `watch glob BASE PATTERN`; `log` or `confined` may follow.
+    /// `watch file NAME`, `watch accounts BASE`, `watch glob BASE PATTERN`, `watch deep BASE PATTERN` for files at every
+    /// level; `log` or `confined` may follow.
     private func watch(_ arguments: [String]) throws {
         guard arguments.count >= 2 else { throw failure("watch what?") }
         let spec: WatchSpec
@@ -206,12 +210,13 @@ final class Runner {
         case "file": spec = .file(path(arguments[1]), id: arguments[1])
         case "accounts":
             spec = WatchSpec(id: arguments[1], base: path(arguments[1]), pattern: [.visible, .name("config.toml")])
-        case "glob":
+        case "glob", "deep":
             guard arguments.count >= 3 else { throw failure("which pattern?") }
             spec = WatchSpec(
                 id: arguments[1], base: path(arguments[1]),
                 pattern: arguments[2].split(separator: "/").map { NamePattern.glob($0.utf8) },
-                use: arguments.contains("log") ? .log : .configuration, isConfined: arguments.contains("confined"))
+                use: arguments.contains("log") ? .log : .configuration, isConfined: arguments.contains("confined"),
+                isDeep: arguments[0] == "deep")
         default: throw failure("what is \(arguments[0])?")
         }
         for path in watcher.add(spec) {
@@ -243,6 +248,12 @@ final class Runner {
         let holds = arguments[0] == "not" ? entries.isEmpty : entries.contains { $0.mode.rawValue == arguments[0] }
         guard holds else { throw failure("the plan is:\n\(watcher.plan)") }
     }
+}
+
+/// Whether it is a file system in memory (statfs(2)).
+private func isTmpfs(_ path: FilePath) throws -> Bool {
+    let folder = try Syscalls.open(path, flags: Syscalls.directory)
+    return try Syscalls.fileSystemType(of: folder.raw) == 0x0102_1994
 }
 
 extension Descriptor {

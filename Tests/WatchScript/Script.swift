@@ -12,7 +12,8 @@ struct Forbidden: Error { let what: String }
 /// Commands on the left, on the right of a bar what must be reported of them.
 ///
 /// Lines without a bar are done along with the next one that has one, without a pause in between. `repeat N` and `end`
-/// stand around what is done N times, with `$i` for the number. Names may hold `\xNN`.
+/// stand around what is done N times, with `$i` for the number. Names may hold `\xNN`. A line `in memory` is for what makes
+/// many folders.
 ///
 ///     COMMAND |  NAME -NAME      exactly these are reported, the second one as gone
 ///     COMMAND |+ NAME            at least these
@@ -31,6 +32,7 @@ struct Script {
     }
 
     let lines: [Line]
+    private(set) var isInMemory = false
 
     init(_ text: String) throws {
         var lines: [Line] = []
@@ -39,6 +41,10 @@ struct Script {
             let content = raw.prefix { $0 != "#" }
             let parts = content.split(separator: "|", maxSplits: 1, omittingEmptySubsequences: false)
             let words = (parts.first ?? "").split(separator: " ").map(String.init)
+            if words == ["in", "memory"] {
+                isInMemory = true
+                continue
+            }
             if words.first == "repeat", words.count == 2, let count = Int(words[1]) {
                 loop = (lines.count, count)
                 continue

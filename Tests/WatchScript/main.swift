@@ -20,7 +20,7 @@ guard CommandLine.arguments.count == 2 else {
 do {
     let bytes = try RegularFile.read(FilePath(CommandLine.arguments[1]), limit: 1 << 20).bytes
     let script = try Script(String(decoding: bytes, as: UTF8.self))
-    let runner = try Runner()
+    let runner = try Runner(isInMemory: script.isInMemory)
     defer { runner.cleanUp() }
     try runner.run(script)
 } catch let refusal as Forbidden {
