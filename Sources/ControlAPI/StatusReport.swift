@@ -170,6 +170,10 @@ public struct StatusReport: Sendable, Equatable {
     public var holds: [String] = []
     /// Files of the town that cannot be used; what they said before is in force.
     public var rejectedTownFiles: [Rejected] = []
+    /// Why the town is not all that it is to be; nil: it is, or nobody looks after that.
+    public var bootstrapError: String?
+    /// When that is tried again by itself, if nothing happens before.
+    public var bootstrapRetryAt: Timestamp?
     public var activeKey: String?
     /// `keys.strategy`.
     public var strategy: String
@@ -247,6 +251,10 @@ public struct StatusReport: Sendable, Equatable {
                 "holds": .array(holds.map(JSONValue.string)),
                 "rejected": .array(
                     rejectedTownFiles.map { ["path": .string($0.path), "error": .string($0.error)] }),
+                "bootstrap": [
+                    "error": .optional(bootstrapError),
+                    "next_retry_at": .optional(bootstrapRetryAt?.rfc3339),
+                ],
             ],
             "keys": [
                 "total": JSONValue(keys.count),

@@ -129,10 +129,12 @@ public enum Effect: Sendable {
     case restart(RestartOrder)
     /// Look what became of a pane, and answer with ``Input/paneSeen(_:_:)``.
     case look(PanePlace, session: String)
-    /// A service has to be started anew.
+    /// A service that reads a file only once has to be started anew if it has read another version.
     ///
-    /// - Parameter mayBeItsOwn: What changed can have been written by the service itself, right after its start.
-    case restartService(String, reason: String, mayBeItsOwn: Bool)
+    /// - Parameters:
+    ///   - changed: The file, by its path in the town.
+    ///   - mayBeItsOwn: What changed can have been written by the service itself, right after its start.
+    case restartService(String, changed: String, mayBeItsOwn: Bool)
     /// The town has other rigs: the files to be read are others.
     case rigsChanged
     /// Stop the town, or thaw it; the answer is ``Input/parked(isStop:failure:)``.

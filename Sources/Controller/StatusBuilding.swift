@@ -14,8 +14,10 @@ public struct Surroundings: Sendable {
     public var isStarting = true
     public var isStopping = false
     public var isTownInstalled = false
-    /// Why agents are not registered with gt, if they are not.
+    /// Why the town is not all that it is to be.
     public var bootstrapProblem: String?
+    /// When that is tried again.
+    public var bootstrapRetryAt: Timestamp?
     /// Why Claude Code's own files cannot be prepared.
     public var clientProblem: String?
     public var services: [StatusReport.ServiceItem] = []
@@ -51,6 +53,8 @@ extension Controller {
             services: surroundings.services, watch: surroundings.watch,
             config: config)
         report.agents += absentAgents(now)
+        report.bootstrapError = surroundings.bootstrapProblem
+        report.bootstrapRetryAt = surroundings.bootstrapRetryAt
         report.holds = holds.map(\.text).sorted()
         report.rejectedTownFiles = rejectedTown.values.sorted { $0.path < $1.path }
         let trouble = trouble(surroundings, now)

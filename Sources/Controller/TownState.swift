@@ -104,7 +104,7 @@ extension Controller {
                 // First: what it starts from now on, it starts as the files say (gt: config/agents.go:549-586).
                 effects.append(
                     .restartService(
-                        "daemon", reason: "\(reading.file.path) has changed, and it reads it only once",
+                        "daemon", changed: reading.file.path,
                         mayBeItsOwn: reading.file == .daemon && town.addsOnlyToDaemon(of: old)))
                 break
             }

@@ -70,6 +70,10 @@ final class Bootstrap {
     private var undos: [(name: String, body: (@escaping () -> Void) -> Void)] = []
     private var command: Command?
     private var interruption: String?
+    /// What failed and does not keep the others from being done.
+    private var failures: [String] = []
+    /// Whoever has what a failed step needs; its end is worth another try.
+    private(set) var holder: ProcessIdentity?
 
     typealias Done = (BootstrapStep.Result, String) -> Void
     private struct Step {
@@ -100,7 +104,8 @@ final class Bootstrap {
 
     func run() {
         isRunning = true
-        services.gate(ServiceName.allCases, Self.gate)
+        // A town whose agents are registered lives, whatever is added to it meanwhile.
+        if mode != .supervised || !isRegistered { services.gate(ServiceName.allCases, Self.gate) }
         steps =
             helpers.accounts.map { accounts in
                 [
@@ -141,7 +146,7 @@ final class Bootstrap {
 
     private func next() {
         guard isRunning else { return }
-        guard !steps.isEmpty else { return finish(nil) }
+        guard !steps.isEmpty else { return end() }
         let step = steps.removeFirst()
         startedAt = EventLoop.now
         onBegin(step.name)
@@ -164,8 +169,26 @@ final class Bootstrap {
     }
 
     private func fail(_ step: String, _ detail: String) {
-        steps = []
-        let failure = "the bootstrap failed at \(step): \(detail)"
+        failures.append("\(step): \(detail)")
+        // Agents are registered whatever becomes of a rig or of dolt: whoever starts later starts with a key.
+        steps.removeAll { !Self.isIndependent($0.name, of: step, mode) || interruption != nil }
+        guard steps.isEmpty else { return services.loop.atEndOfTurn { [self] in next() } }
+        end()
+    }
+
+    /// Whether a step can be done though one before it failed.
+    private static func isIndependent(_ step: String, of failed: String, _ mode: Mode) -> Bool {
+        switch failed {
+        // What is started by itself is ended again after a failure: it is not started at all.
+        case "rig": ["rig", "register"].contains(step) || mode != .alone
+        case "dolt": step == "register"
+        default: false
+        }
+    }
+
+    private func end() {
+        guard !failures.isEmpty else { return finish(nil) }
+        let failure = "the bootstrap failed at \(failures.joined(separator: "; "))"
         undo { [self] in finish(failure) }
     }
 
@@ -200,7 +223,10 @@ final class Bootstrap {
         guard let gt = place.toolbox.gt else {
             return done(.failed, "gt is not found (install it, or add its folder to town.path)")
         }
-        if place.dolt == nil, let conflict = place.doltConflict { return done(.failed, conflict.text) }
+        if place.dolt == nil, let conflict = place.doltConflict {
+            holder = conflict.holder
+            return done(.failed, conflict.text)
+        }
         // Only what this step has made is ever removed.
         // A town that is whole may have been used since: it is not taken for a part of this.
         let isFresh = interrupted.map { $0.isFresh && !place.isInstalled } ?? Self.isAbsentOrEmpty(root)

@@ -13,6 +13,7 @@ import LinuxSys
 import LogFollowing
 import Logging
 import Secrets
+import Supervision
 import SystemPackage
 import SystemdKit
 import Timekeeping
@@ -49,6 +50,7 @@ public final class Daemon {
     private var signals: SignalReceiver?
     var lock: LockFile?
     private var stateLock: LockFile?
+    var townLock: FolderLock?
     private var alarm: WallAlarm?
     private var clock = ClockWatch()
     var mailbox: Mailbox<ControlEvent>?
@@ -70,6 +72,11 @@ public final class Daemon {
     var bootstrap: Bootstrap?
     /// Something has changed while it ran: it runs once more.
     var isBootstrapDue = false
+    var bootstrapDelay = RetryDelay()
+    var bootstrapTimer: EventLoop.Timer?
+    /// Whoever has what the bootstrap needs.
+    var bootstrapHolder: ProcessHandle?
+    var toolsTimer: EventLoop.Timer?
     /// The first proof that the way from kernel to loop works came back.
     var isProbed = false
     /// Who has asked for the end of the town.
@@ -164,6 +171,7 @@ public final class Daemon {
             throw DaemonFailure(
                 code: 1, message: "run: \(error) (paths.state and paths.runtime must be folders that we can write)")
         }
+        townLock = try TownLock.take(configuration.town.root, for: "run", log: log)
         bootID = Self.newBootID()
         history = EventHistory(bootID: bootID)
         metrics = Metrics(startedAt: startedAt)
@@ -302,8 +310,8 @@ public final class Daemon {
             loop.atEndOfTurn { [unowned self] in
                 reloader?.look(place, session: session) { [unowned self] in handle(.paneSeen(place, $0)) }
             }
-        case .restartService(let name, let reason, let mayBeItsOwn):
-            restartService(name, reason: reason, mayBeItsOwn: mayBeItsOwn)
+        case .restartService(let name, let path, let mayBeItsOwn):
+            restartService(name, changed: path, mayBeItsOwn: mayBeItsOwn)
         case .rigsChanged: watchRigs()
         case .park(let isStop): park(isStop)
         case .note(let text): log.notice("\(text)")
@@ -486,6 +494,7 @@ public final class Daemon {
         ring?.close()
         lock = nil
         stateLock = nil
+        townLock = nil
         log.notice("stopped")
         loop.stop()
     }

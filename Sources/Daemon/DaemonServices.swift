@@ -17,6 +17,7 @@ extension ServicePlace {
     init(_ configuration: Configuration, _ toolbox: Toolbox) {
         self.init(
             files: TownFiles(configuration.town.root), toolbox: toolbox, agent: configuration.agent.name,
+            clients: configuration.agent.configDirectory.appending("sessions"),
             doltPort: configuration.services.doltPort)
     }
 }
@@ -40,6 +41,7 @@ extension Daemon {
         askForPatience()
         isBootstrappedByOther = true
         whenNobodyBootstraps { [unowned self] in
+            services.recall()
             services.clear { [unowned self] in
                 isBootstrappedByOther = false
                 startBootstrap()
@@ -74,7 +76,11 @@ extension Daemon {
 
     private var owner: Services.Owner {
         Services.Owner(
-            emit: { [unowned self] in emit($0) }, onChange: { [unowned self] in planTurnEnd() },
+            emit: { [unowned self] event in
+                emit(event)
+                // What failed without it may succeed now.
+                if event.type == "service.up", event["name"]?.string == "dolt" { retryBootstrap() }
+            }, onChange: { [unowned self] in planTurnEnd() },
             takeLine: { [unowned self] identifier, line in
                 let text = controller.redactor.redact(bytes: line)
                 if !text.isEmpty { options.writeChildLine(identifier, text) }
@@ -96,6 +102,7 @@ extension Daemon {
             return
         }
         isBootstrapDue = false
+        cancelBootstrap()
         whenNobodyBootstraps { [unowned self] in beginBootstrap() }
     }
 
@@ -117,6 +124,7 @@ extension Daemon {
             completion: { [unowned self] failure in
                 surroundings.bootstrapProblem = failure
                 bootstrapLock = nil
+                planBootstrap()
                 planTurnEnd()
                 if isBootstrapDue { startBootstrap() }
             })
@@ -166,14 +174,25 @@ extension Daemon {
     private static let settlingTime = Duration.seconds(30)
 
     /// Starts a service anew that has read a file for the last time.
-    func restartService(_ name: String, reason: String, mayBeItsOwn: Bool) {
+    func restartService(_ name: String, changed path: String, mayBeItsOwn: Bool) {
         guard let services, let service = ServiceName(rawValue: name), services.supervisor.isUp(service),
             let item = services.supervisor.item(service), item.isWanted
         else { return }
         if mayBeItsOwn, Timestamp.now - item.since < Self.settlingTime { return }
-        log.notice("\(name) is restarted: \(reason)")
+        if let process = services.supervisor.process(of: service),
+            let started = ProcessTable.startedAt(ProcessIdentity(process)),
+            isOlder(configuration.town.root.appending(path), than: started)
+        {
+            return
+        }
+        log.notice("\(name) is restarted: \(path) has changed, and it reads it only once")
         // Not from inside the decision that asked for it.
         loop.atEndOfTurn { services.handle(.wanted(service, .restart)) }
+    }
+
+    /// A change that we learn of late: whoever was started after it has read it.
+    private func isOlder(_ path: FilePath, than start: Timestamp) -> Bool {
+        do throws(SystemError) { return try Syscalls.status(of: path).modifiedAt <= start } catch { return false }
     }
 
     /// Ends the whole town, then us.

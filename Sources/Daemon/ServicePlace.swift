@@ -11,6 +11,8 @@ struct ServicePlace {
     let toolbox: Toolbox
     /// The agent that the mayor is.
     let agent: String
+    /// Where clients write who they are (`<config_dir>/sessions`).
+    let clients: FilePath
     /// `services.dolt_port`.
     let doltPort: UInt16
 

@@ -37,6 +37,7 @@ final class Services {
         static let stop = "service-estop"
         static let daemonOutput = "gt-daemon-output"
         static let doltLog = "dolt-log"
+        static let clients = "service-clients"
     }
 
     let loop: EventLoop
@@ -45,7 +46,7 @@ final class Services {
     let owner: Owner
     private(set) var place: ServicePlace
     private(set) var supervisor: Supervisor
-    private let saved: JSONValue?
+    private var saved: JSONValue?
     private let isReadOnly: Bool
     private(set) var watcher: FileWatcher?
     private var alarm: EventLoop.Timer?
@@ -77,6 +78,8 @@ final class Services {
     var doltFailures = 0
     /// The last attempt was the stored command in its pane; the next one is gt's.
     var wasMayorRespawned = false
+    /// Set while the mayor is waited for: looks for it now.
+    var lookSooner: (() -> Void)?
     var followers: [String: LogFollower] = [:]
 
     /// Who asked for a change by hand and waits for what comes of it.
@@ -103,6 +106,15 @@ final class Services {
         written = saved.map { $0.encoded() + [10] }
         supervisor = Supervisor(
             managed: managed, saved: saved, seed: UInt64.random(in: .min ... .max), at: Timestamp.now)
+    }
+
+    /// Another process had the services until now: what it has left is taken up.
+    func recall() {
+        guard !isReadOnly else { return }
+        saved = store.read(store.services) { [log] in log.warning("\($0)") }
+        written = saved.map { $0.encoded() + [10] }
+        supervisor = Supervisor(
+            managed: supervisor.managed, saved: saved, seed: UInt64.random(in: .min ... .max), at: Timestamp.now)
     }
 
     // MARK: - Inputs and actions
@@ -196,6 +208,7 @@ final class Services {
 
     private func finishAttempt(_ name: ServiceName) {
         attempts[name] = nil
+        if name == .mayor { endWait() }
         if let timer = deadlines.removeValue(forKey: name) { loop.cancel(timer) }
     }
 
@@ -417,7 +430,7 @@ final class Services {
 
     /// Another configuration is in force.
     func reconfigure(managed: [ServiceName], place new: ServicePlace) {
-        let isElsewhere = new.root != place.root
+        let isElsewhere = new.root != place.root || new.clients != place.clients
         place = new
         if isElsewhere { watchFiles() }
         handle(.managed(managed))
@@ -435,6 +448,7 @@ final class Services {
             loop.cancel(timer)
         }
         (timers, deadlines, alarm, persistTimer) = ([:], [:], nil, nil)
+        lookSooner = nil
         let going = Array(commands.values)
         commands = [:]
         attempts = [:]
@@ -518,6 +532,7 @@ final class Services {
         ] {
             _ = watcher.add(.file(path, id: id))
         }
+        _ = watcher.add(WatchSpec(id: Spec.clients, base: place.clients, pattern: [.affix("", ".json")]))
         follow(store.daemonOutput, id: Spec.daemonOutput, from: .end)
         follow(place.files.doltLog, id: Spec.doltLog, from: .end)
     }
@@ -526,6 +541,7 @@ final class Services {
         switch report.spec {
         case Spec.heartbeat: heartbeatWritten()
         case Spec.daemonOutput, Spec.doltLog: readOutput(report.spec)
+        case Spec.clients: if report.exists { clientWritten() }
         default: refreshObstacles()
         }
     }

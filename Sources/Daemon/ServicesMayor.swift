@@ -4,6 +4,7 @@ import GasTown
 import LinuxSys
 import Supervision
 import SystemPackage
+import Timekeeping
 
 /// The mayor: an agent in a tmux session of the town's server. It is up while its client lives: gt's own word for
 /// running means the session alone.
@@ -12,7 +13,11 @@ extension Services {
     private static let startTimeout = Duration.seconds(200)
     private static let stopTimeout = Duration.seconds(60)
     private static let tmuxTimeout = Duration.seconds(10)
-    private static let lookInterval = Duration.milliseconds(500)
+    /// For an agent that neither takes a lease nor writes a session file.
+    private static let lookInterval = Duration.seconds(5)
+    /// What a gt daemon does at its first heartbeat it has done by then.
+    private static let daemonsTime = Duration.seconds(10)
+    private static let daemonIsNew = Duration.seconds(30)
     private static let meetingTime = Duration.seconds(5)
     /// Somebody else is starting it: so long it is waited for.
     private static let strangersTime = Duration.seconds(60)
@@ -21,8 +26,10 @@ extension Services {
 
     enum MayorLook {
         case none
-        /// A session without a living agent in it.
+        /// A session whose agent has ended.
         case session
+        /// A session in which something lives and no agent: somebody is about to start one in it.
+        case starting
         case alive(ProcessIdentity)
     }
 
@@ -37,8 +44,9 @@ extension Services {
             ) { result in
                 guard result.status.isSuccess else { return completion(.none) }
                 let panes = TownPane.parse(String(decoding: result.output, as: UTF8.self))
-                let agents = panes.filter { !$0.isDead }.compactMap { Self.agent(in: $0.pid) }
-                completion(agents.first.map(MayorLook.alive) ?? (panes.isEmpty ? .none : .session))
+                let living = panes.filter { !$0.isDead }
+                if let agent = living.compactMap({ Self.agent(in: $0.pid) }).first { return completion(.alive(agent)) }
+                completion(panes.isEmpty ? .none : living.isEmpty ? .session : .starting)
             }
         } catch {
             completion(.none)
@@ -81,24 +89,49 @@ extension Services {
 
     /// An agent that was not started through us comes back without a word: it is looked for while gt may mend.
     func lookForReturn() {
-        for wait in [1, 5, 15, 40] as [Int64] {
-            loop.schedule(after: .seconds(wait)) { [weak self] in
-                guard let self, !isEnding, attempts[.mayor] == nil, !supervisor.isUp(.mayor) else { return }
-                lookForMayor { [self] look in
-                    guard !isEnding, attempts[.mayor] == nil, !supervisor.isUp(.mayor) else { return }
-                    if case .alive(let process) = look { handle(.found(.mayor, ServiceProcess(process), detail: "")) }
-                }
-            }
+        for wait in [5, 15, 40] as [Int64] {
+            loop.schedule(after: .seconds(wait)) { [weak self] in self?.lookForReturned() }
         }
     }
 
-    func startMayor(_ attempt: UInt64) {
+    private func lookForReturned() {
+        guard !isEnding, attempts[.mayor] == nil, supervisor.managed.contains(.mayor), !supervisor.isUp(.mayor) else {
+            return
+        }
+        lookForMayor { [self] look in
+            guard !isEnding, attempts[.mayor] == nil, !supervisor.isUp(.mayor) else { return }
+            if case .alive(let process) = look { handle(.found(.mayor, ServiceProcess(process), detail: "")) }
+        }
+    }
+
+    /// A client has written who it is: it may be the mayor, also if it took no lease.
+    func clientWritten() {
+        if let lookSooner { lookSooner() } else { lookForReturned() }
+    }
+
+    /// The gt daemon has just been started: at its first heartbeat it starts the mayor itself
+    /// (gt: daemon/daemon.go:1610-1775).
+    private var isDaemonNew: Bool {
+        guard supervisor.isUp(.daemon), let daemon = supervisor.process(of: .daemon),
+            let start = ProcessTable.startedAt(ProcessIdentity(daemon))
+        else { return false }
+        return Timestamp.now - start < Self.daemonIsNew
+    }
+
+    func startMayor(_ attempt: UInt64) { startMayor(attempt, hasWaited: false) }
+
+    private func startMayor(_ attempt: UInt64, hasWaited: Bool) {
         lookForMayor { [self] look in
             guard isCurrent(.mayor, attempt) else { return }
+            let again = { [self] in startMayor(attempt, hasWaited: true) }
             switch look {
             case .alive(let process): answered(.mayor, attempt, process)
+            // gt takes a session in which no agent lives yet for a dead one, ends it and makes another: of two who start
+            // the mayor at once each ends the other's.
+            case .none where !hasWaited && isDaemonNew: awaitMayor(attempt, Self.daemonsTime, otherwise: again)
+            case .starting where !hasWaited: awaitMayor(attempt, Self.respawnTime, otherwise: again)
             case .none: callGt(attempt, TownCommands.startMayor(agent: place.agent))
-            case .session:
+            case .session, .starting:
                 // Its pane is being respawned: two at once would end each other.
                 if owner.isMayorReloading() {
                     return awaitMayor(attempt, Self.respawnTime, "the mayor did not come back in its session")
@@ -146,7 +179,7 @@ extension Services {
                     }
                     // The gt daemon starts it too, at its first heartbeat, and the two may have met.
                     awaitMayor(attempt, Self.meetingTime, failure)
-                case .session:
+                case .session, .starting:
                     // It was there already, as gt says.
                     awaitMayor(
                         attempt, failure == nil ? Self.respawnTime : Self.strangersTime,
@@ -156,22 +189,45 @@ extension Services {
         }
     }
 
-    /// Waits for the lease. An agent that takes none tells nobody that it is there: its pane is looked at meanwhile.
     private func awaitMayor(_ attempt: UInt64, _ limit: Duration, _ reason: String) {
+        awaitMayor(attempt, limit) { [self] in failed(.mayor, attempt, reason) }
+    }
+
+    /// Waits for the lease, or for the session file of an agent that takes none.
+    ///
+    /// - Parameter otherwise: Called when its time is over.
+    private func awaitMayor(_ attempt: UInt64, _ limit: Duration, otherwise: @escaping () -> Void) {
         let deadline = EventLoop.now + limit.wholeMicroseconds * 1000
-        func wait() {
-            guard isCurrent(.mayor, attempt) else { return }
-            deadlines[.mayor] = loop.schedule(after: Self.lookInterval) { [unowned self] in
-                deadlines[.mayor] = nil
-                lookForMayor { [self] look in
-                    guard isCurrent(.mayor, attempt) else { return }
-                    if case .alive(let process) = look { return answered(.mayor, attempt, process) }
-                    guard EventLoop.now < deadline else { return failed(.mayor, attempt, reason) }
-                    wait()
-                }
+        var isLooking = false
+        func look() {
+            guard isCurrent(.mayor, attempt), !isLooking else { return }
+            isLooking = true
+            lookForMayor { [self] look in
+                isLooking = false
+                guard isCurrent(.mayor, attempt), lookSooner != nil else { return }
+                if case .alive(let process) = look { return answered(.mayor, attempt, process) }
+                guard EventLoop.now >= deadline else { return }
+                endWait()
+                otherwise()
             }
         }
+        func wait() {
+            let left = Duration.nanoseconds(max(1, deadline - EventLoop.now))
+            deadlines[.mayor] = loop.schedule(after: min(Self.lookInterval, left)) { [unowned self] in
+                deadlines[.mayor] = nil
+                look()
+                if EventLoop.now < deadline { wait() }
+            }
+        }
+        endWait()
+        lookSooner = look
         wait()
+    }
+
+    /// Nobody waits for the mayor any more.
+    func endWait() {
+        lookSooner = nil
+        if let timer = deadlines.removeValue(forKey: .mayor) { loop.cancel(timer) }
     }
 
     func stopMayor(_ process: ProcessIdentity?, completion: @escaping (_ problem: String?) -> Void) {

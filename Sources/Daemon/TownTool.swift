@@ -85,6 +85,9 @@ public final class TownTool {
         if !isDry, lock == nil {
             throw DaemonFailure(code: 75, message: "bootstrap: another one is running (wait for it)")
         }
+        // Beside a daemon of ours the town is its.
+        let townLock =
+            isDry || hasDaemon ? nil : try TownLock.take(configuration.town.root, for: "bootstrap", log: services.log)
         var failure: String?
         let bootstrap = Bootstrap(
             services: services, configuration: configuration, mode: isDry ? .dry : hasDaemon ? .beside : .alone,
@@ -104,7 +107,7 @@ public final class TownTool {
             if isDry || hasDaemon { services.look { bootstrap.run() } } else { services.openGated { bootstrap.run() } }
         }
         try turn()
-        withExtendedLifetime(lock) {}
+        withExtendedLifetime((lock, townLock)) {}
         return failure
     }
 
@@ -113,6 +116,9 @@ public final class TownTool {
     /// - Parameter onStep: Called for each, with what could not be ended.
     /// - Returns: What could not be ended.
     public func stop(onStep: @escaping (_ what: String, _ problem: String?) -> Void) throws(DaemonFailure) -> [String] {
+        // A daemon with other folders would start all of it again.
+        let townLock = try TownLock.take(configuration.town.root, for: nil, log: services.log)
+        defer { withExtendedLifetime(townLock) {} }
         var problems: [String] = []
         // Also a Ctrl-C must not leave half a town.
         onSignal = {}

@@ -55,6 +55,7 @@ extension Daemon {
         watchClient()
         watchAccounts()
         watchTown()
+        watchTools()
         if let path = options.configPath {
             configDigest = digest(of: path)
             _ = watcher.add(.file(path, id: Spec.config, purpose: "configuration"))
@@ -142,6 +143,7 @@ extension Daemon {
     }
 
     private func locateTown() {
+        holdTown()
         do throws(SystemError) {
             handle(.townLocated(shownText(try Syscalls.realPath(configuration.town.root).bytes)))
         } catch {
@@ -196,6 +198,7 @@ extension Daemon {
         case Spec.client[0], Spec.client[1]: client?.check()
         case Spec.socket: if !report.exists { restoreSocket() }
         case let spec where isOfTown(spec): lookAtTown(report)
+        case let spec where isOfBootstrap(spec): lookAtBootstrap(report)
         default:
             if Transcripts.isOurs(report.spec) { transcripts?.changed(report.path) }
             if Logs.isOurs(report.spec) { logs?.changed(report.path, of: report.spec) }
@@ -296,9 +299,8 @@ extension Daemon {
         loadConfiguration()
         if surroundings.bootstrapProblem != nil || services?.problem != nil {
             // What was missing may be there by now.
-            toolbox = Toolbox(configuration, bin: store.bin, own: options.environment, version: options.version)
-            services?.reconfigure(
-                managed: configuration.managedServices, place: ServicePlace(configuration, toolbox))
+            findTools()
+            services?.refreshObstacles()
             startBootstrap()
         }
         report(notifier.send([.ready]), of: "READY")
@@ -343,6 +345,13 @@ extension Daemon {
                 .configurationRejected(
                     path: path.shown, errors: ["\(path.shown): paths: a change needs a restart of gasclawd"]))
         }
+        if new.town.root != configuration.town.root {
+            do throws(DaemonFailure) {
+                townLock = try TownLock.take(new.town.root, for: "town.root", log: log)
+            } catch {
+                return handle(.configurationRejected(path: path.shown, errors: ["\(path.shown): \(error.message)"]))
+            }
+        }
         apply(new, path)
     }
 
@@ -369,6 +378,7 @@ extension Daemon {
         }
         if new.town.root != old.town.root { watchTown() }
         followLogs()
+        if new.town != old.town { watchTools() }
         if new.agent != old.agent || new.town != old.town { makeLinks() }
         handle(
             .configured(

@@ -105,6 +105,14 @@ enum DaemonChecks {
             }
             return town(of: process, x) == x.town
         }
+        if let holder = holder(of: x.town), holder != CurrentProcess.pid, Int(holder) != ours {
+            let who = x.process(holder).map { " (\($0.name))" } ?? ""
+            return .failed(
+                id, title,
+                "another gasclawd looks after this town: pid \(holder)\(who) holds \(x.town.shown), with other folders "
+                    + "for state and sockets than these",
+                fix: "use its configuration (--config), or end it: kill \(holder)")
+        }
         if let other = others.first, ours != nil {
             return .failed(
                 id, title, "another gasclawd, pid \(other.pid), looks after this town too", fix: "kill \(other.pid)")
@@ -116,6 +124,10 @@ enum DaemonChecks {
         do throws(SystemError) { return try Syscalls.status(of: path, followingLinks: false).kind == .link } catch {
             return false
         }
+    }
+
+    private static func holder(of town: FilePath) -> Int32? {
+        do throws(FileReadError) { return try Holders.lockHolder(town) } catch { return nil }
     }
 
     /// The town that another gasclawd's configuration names; nil where that cannot be told.

@@ -3,6 +3,7 @@
 internal import CLinuxSys
 import Glibc
 import SystemPackage
+import Timekeeping
 
 /// A process that cannot be confused with a later one of the same number: its pid and its start time.
 public struct ProcessIdentity: Hashable, Sendable {
@@ -47,6 +48,20 @@ public enum ProcessTable {
     /// Whether exactly this process still runs.
     public static func isAlive(_ identity: ProcessIdentity) -> Bool {
         status(of: identity.pid).map { $0.identity == identity && $0.isAlive } ?? false
+    }
+
+    /// When a process was started, by the wall clock as it is set now: no later than it was.
+    ///
+    /// - Parameter identity: The process; whether it lives does not matter.
+    /// - Returns: nil if the clock since boot cannot be read.
+    public static func startedAt(_ identity: ProcessIdentity) -> Timestamp? {
+        var time = timespec()
+        let ticks = sysconf(Int32(_SC_CLK_TCK))
+        guard ticks > 0, clock_gettime(CLOCK_BOOTTIME, &time) == 0 else { return nil }
+        let sinceBoot = Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000
+        let start = Int64(clamping: identity.startTime).multipliedReportingOverflow(by: 1_000_000)
+        guard !start.overflow else { return nil }
+        return Timestamp.now - .microseconds(sinceBoot - start.partialValue / Int64(ticks))
     }
 
     /// All numbers of processes now.

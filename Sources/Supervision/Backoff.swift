@@ -76,6 +76,30 @@ struct Backoff: Sendable, Hashable {
     }
 }
 
+/// How long to wait before something that is no service is tried again: twice as long each time, with jitter, at last
+/// as long as for a parked service.
+public struct RetryDelay: Sendable, Hashable {
+    private static let delayMin = Duration.seconds(15)
+    private static let delayMax = RestartPolicy().parkedRetry
+    /// Failures since the last success.
+    private var failures = 0
+
+    public init() {}
+
+    /// Counts a failure.
+    ///
+    /// - Parameter random: For the jitter.
+    /// - Returns: The wait before the next try.
+    public mutating func next(using random: inout some RandomNumberGenerator) -> Duration {
+        failures = min(failures + 1, 16)
+        let highest = min(Self.delayMax.wholeMilliseconds, Self.delayMin.wholeMilliseconds << Int64(failures))
+        return .milliseconds(Int64.random(in: highest / 2...highest, using: &random))
+    }
+
+    /// It succeeded.
+    public mutating func reset() { failures = 0 }
+}
+
 /// Steele, Lea and Flood's SplitMix64: a seed gives the same life again.
 public struct SplitMix64: RandomNumberGenerator, Sendable {
     private var state: UInt64

@@ -283,11 +283,13 @@ import Testing
             #expect(try waitForEnd(of: pid) == .exited(0))
             let events = try town.events()
             try events.next("daemon.ready")
-            #expect(try events.seen("bootstrap.step").allSatisfy { $0["result"]?.string == "skipped" })
+            let isSkipped = try events.seen("bootstrap.step").allSatisfy { $0["result"]?.string == "skipped" }
+            #expect(isSkipped, "\(events.all.map(\.line).joined(separator: "\n"))")
             #expect(try town.servicePIDs().count == 3)
             let calls = (try Disk.text(town.directory + "/gt-calls") ?? "").split(separator: "\n")
             #expect(calls.count { $0 == "install" } == 1)
-            #expect(calls.count { $0 == "daemon" } == 1)
+            let log = try town.wholeLog()
+            #expect(calls.count { $0 == "daemon" } == 1, "\(calls)\n\(log)")
         }
     }
 
@@ -321,9 +323,55 @@ import Testing
             let key = CanaryKey()
             try town.write(key, to: "9")
             try events.next("key.added") { $0["id"]?.string == key.id }
-            // It appears, and a reload finds it.
+            // It appears, and nobody has to say so.
             try Disk.link(town.bin + "/gt", to: MiniatureTown.products + "/townsim")
-            try town.gasclawd("reload")
+            try eventually("the town to be up") { try town.servicePIDs().count == 3 }
+            try eventually("no trouble") { try town.status()?["state"]?.string == "ready" }
+            #expect(try town.status()?["town"]?["bootstrap"]?["next_retry_at"]?.isNull == true)
+        }
+    }
+
+    @Test func aRigThatCannotBeAddedHoldsNobodyUpAndIsAddedWhenItCanBe() throws {
+        try withEmptyFolder { town in
+            let later = town.directory + "/later.git"
+            town.variables["GT_RIG_URL"] = later
+            try town.startDaemon(["GASCLAWD_TOWN_BOOTSTRAP": "true"])
+            #expect(try town.servicePIDs().count == 3)
+            #expect(try Disk.object(town.root + "/settings/config.json")?["default_agent"]?.string == "kimi-claude")
+            let events = try town.events()
+            let results = try events.seen("bootstrap.step").filter { $0["result"]?.string == "failed" }
+            #expect(results.compactMap { $0["step"]?.string } == ["rig"])
+            let status = try #require(try town.status())
+            #expect(status["state"]?.string == "degraded")
+            #expect(
+                status["detail"]?.string?.contains("failed at rig: later: \(later) is not there (set town.rigs") == true
+            )
+            #expect(status["town"]?["bootstrap"]?["error"]?.string == status["detail"]?.string)
+            #expect(status["town"]?["bootstrap"]?["next_retry_at"]?.string != nil)
+            let before = try town.servicePIDs()
+            try town.demand("git", "init", "-q", "--bare", later)
+            try events.next("bootstrap.step") { $0["step"]?.string == "rig" && $0["result"]?.string == "done" }
+            try eventually("no trouble") { try town.status()?["state"]?.string == "ready" }
+            #expect(try Disk.object(town.root + "/mayor/rigs.json")?["rigs"]?["later"] != nil)
+            #expect(try town.servicePIDs()["mayor"] == before["mayor"])
+        }
+    }
+
+    @Test func aPortThatIsTakenHoldsTheInstallationUntilItIsFree() throws {
+        try withEmptyFolder { town in
+            let text = try Disk.text(town.configuration) ?? ""
+            let port = try #require(text.firstMatch(of: /dolt_port = ([0-9]+)/).flatMap { UInt16($0.1) })
+            let other = try town.start(
+                [town.bin + "/dolt", "sql-server", "--port", "\(port)"], name: "dolt", output: town.directory + "/other"
+            )
+            try eventually("the port to be taken") { Dolt.accepts(port) }
+            try town.startDaemon(["GASCLAWD_TOWN_BOOTSTRAP": "true"])
+            #expect(
+                try town.status()?["detail"]?.string?.contains(
+                    "failed at install: port \(port) is held by pid \(other)")
+                    == true)
+            _ = Program.end(other, SIGKILL, within: .seconds(5))
+            waitpid(other, nil, 0)
             try eventually("the town to be up") { try town.servicePIDs().count == 3 }
         }
     }

@@ -144,6 +144,38 @@ import Testing
         }
     }
 
+    @Test func aSecondGasclawdWithOtherFoldersIsRefusedAndSaid() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let before = try town.servicePIDs()
+            let pid = try town.daemonPID
+            // The same town by another name.
+            try Disk.link(town.directory + "/other-name", to: town.root)
+            let other =
+                town.environment + [
+                    "GASCLAWD_PATHS_STATE=\(town.directory)/state2", "GASCLAWD_PATHS_RUNTIME=\(town.directory)/run2",
+                    "GASCLAWD_TOWN_ROOT=\(town.directory)/other-name",
+                ]
+            for command in ["run", "bootstrap", "stop"] {
+                let result = try town.gasclawd(command, environment: other)
+                #expect(result.status == .exited(75), "\(command)")
+                #expect(
+                    text(result.errors).contains(
+                        "\(command): another gasclawd looks after the town: pid \(pid) (gasclawd) holds"),
+                    "\(text(result.errors))")
+            }
+            let doctor = try town.gasclawd("doctor", environment: other)
+            #expect(text(doctor.output).contains("another gasclawd looks after this town: pid \(pid)"))
+            #expect(!text(try town.gasclawd("doctor").output).contains("another gasclawd"))
+            #expect(try town.servicePIDs() == before)
+            // However it ends, the town is free then.
+            try town.endDaemon(SIGKILL)
+            let stop = try town.gasclawd("stop", environment: other)
+            #expect(stop.status == .exited(0), "\(text(stop.errors))")
+        }
+    }
+
     @Test func aDaemonOfSomebodyElseIsLookedAfterAndSaid() throws {
         try withTown(sections: "[services]\nmanage = [\"daemon\"]") { town in
             try town.install()

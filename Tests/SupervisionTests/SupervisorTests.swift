@@ -6,6 +6,22 @@ import Timekeeping
 
 @testable import Supervision
 
+@Suite struct RetryDelayTests {
+    @Test func itGrowsToTenMinutesAndBeginsAnew() {
+        var delay = RetryDelay()
+        var random = SplitMix64(seed: 7)
+        var waits = (0..<12).map { _ in delay.next(using: &random) }
+        #expect((Duration.seconds(15)...Duration.seconds(30)).contains(waits[0]))
+        for (earlier, later) in zip(waits, waits.dropFirst(2)) where later < .seconds(300) {
+            #expect(earlier < later)
+        }
+        #expect(waits.suffix(6).allSatisfy { (Duration.seconds(300)...Duration.seconds(600)).contains($0) })
+        delay.reset()
+        waits = [delay.next(using: &random)]
+        #expect(waits[0] <= .seconds(30))
+    }
+}
+
 @Suite struct SupervisorTests {
     @Test func eachIsStartedWhenTheOneBeforeIsUp() {
         var stage = Stage()
