@@ -220,10 +220,12 @@ public struct Controller: Sendable {
     /// For the simulator: whether another one would write down the same. It is no if it is not sure.
     package func isSurelyWritten(like other: Controller) -> Bool {
         (pool.isSurelyWritten(like: other.pool) || pool.snapshot == other.pool.snapshot)
-            && hasImported == other.hasImported && deferred == other.deferred && leases.count == other.leases.count
-            && leases.allSatisfy { process, lease in
-                other.leases[process].map { $0 == lease || $0.json == lease.json } ?? false
-            }
+            && hasImported == other.hasImported && deferred == other.deferred
+            && (leases == other.leases
+                || leases.count == other.leases.count
+                    && leases.allSatisfy { process, lease in
+                        other.leases[process].map { $0 == lease || $0.json == lease.json } ?? false
+                    })
     }
 
     /// For the simulator: the conversation that waits for the next agent in a pane.

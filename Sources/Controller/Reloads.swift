@@ -130,7 +130,8 @@ extension Controller {
             let held = self
             restart(now, .key) { held.isToGoOn($0, now) }
         }
-        guard hasReadyKey, !isEnding, holds.isDisjoint(with: [.stop, .shuttingDown]) else { return }
+        let mayStart = holds.isDisjoint(with: [.stop, .shuttingDown]) || plantedFault == .ignoresStop
+        guard hasReadyKey, !isEnding, mayStart else { return }
         lookAtRevivals(now)
         // Who is down because of us comes first; how its pane is, is known in a moment.
         guard reload == nil, !revivals.values.contains(where: { $0.isOurs && $0.stage == .asked }) else { return }

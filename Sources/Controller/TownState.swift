@@ -195,7 +195,7 @@ extension Controller {
 
     /// Why an agent is not to be started anew now; nil: it may be.
     public func hold(on identity: AgentIdentity) -> TownHold? {
-        if holds.isEmpty { return nil }
+        if holds.isEmpty || plantedFault == .ignoresStop { return nil }
         var reasons: [TownHold] = [.stop, .shuttingDown]
         if let rig = identity.rig { reasons += [.rigStop(rig), .parked(rig)] }
         // Boot looks after the deacon: it would bring it back.

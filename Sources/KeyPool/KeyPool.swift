@@ -49,6 +49,12 @@ package enum PlantedFault: String, Sendable, CaseIterable {
     case ignoresSetClock
     /// What has changed is not always written.
     case forgetsToSave
+    /// A cooldown that is over is still there.
+    case endsCooldownTwice
+    /// Agents are started anew though the town stands still.
+    case ignoresStop
+    /// A key file's change is not always read.
+    case losesEdits
 }
 
 /// What became of the pool. Each change is told when it is in force.
@@ -391,12 +397,13 @@ public struct KeyPool: Sendable {
             accounts[name] = nil
             changes += rebuild(at: now, reason: isEmpty ? "its file holds no key" : "its file is gone")
         }
-        for record in sorted {
-            // One that is disabled too is not back.
-            guard let cooldown = record.memory.cooldown, cooldown.until <= now, record.memory.disabled == nil else {
-                continue
-            }
-            records[record.id]?.memory.cooldown = nil
+        // One that is disabled too is not back.
+        let rested = records.values.filter { record in
+            record.memory.disabled == nil && record.memory.cooldown.map { $0.until <= now } ?? false
+        }
+        for record in rested.sorted(by: { ($0.account, $0.id) < ($1.account, $1.id) }) {
+            guard let cooldown = record.memory.cooldown else { continue }
+            if plantedFault != .endsCooldownTwice { records[record.id]?.memory.cooldown = nil }
             changes.append(.recovered(record.id, account: record.account, reason: "\(cooldown.cause.rawValue) is over"))
         }
         let hasRecovered = changes.contains { if case .recovered = $0 { true } else { false } }

@@ -227,7 +227,8 @@ struct ServiceMachine: Sendable, Hashable {
         guard process == ended else { return }
         switch state {
         case .up:
-            if isExpected {
+            // One that nobody wants is not waited for, whoever had started it.
+            if isExpected, isWanted {
                 process = nil
                 return enter(
                     .mending(until: now + policy.returnTime, isDeath: false), now, "it is being restarted")

@@ -65,6 +65,9 @@ public struct Supervisor: Sendable {
         return ["version": 1, "services": .object(services)]
     }
 
+    /// For the simulator: whether another one would write down the same. It is no if it is not sure.
+    package func isSurelyWritten(like other: Supervisor) -> Bool { machines == other.machines }
+
     /// What is kept up, in the order of the start.
     public var managed: [ServiceName] { machines.keys.sorted() }
 

@@ -48,6 +48,9 @@ import Testing
             .losesConversation: "a conversation is kept",
             .ignoresSetClock: "a set clock changes no wait",
             .forgetsToSave: "what is saved is what is in memory",
+            .endsCooldownTwice: "a cooldown ends exactly once",
+            .ignoresStop: "nobody is restarted while the town stands still",
+            .losesEdits: "each accepted edit is in force",
         ]
         for seed in 0..<40 as Range<UInt64> {
             guard let failure = run(seed, fault: fault).failure else { continue }

@@ -26,8 +26,9 @@ struct Rules {
 
     /// Who set the clock moved no end that a provider named, and made no other wait longer or shorter.
     private mutating func checkClock(_ jump: Duration, _ simulation: Simulation) throws(Violation) {
-        for (id, former) in resting {
-            guard let cooldown = simulation.controller.snapshot["keys"]?[id.text]?["cooldown"],
+        let keys = simulation.controller.snapshot["keys"]
+        for (id, former) in resting.sorted(by: { $0.key < $1.key }) {
+            guard let cooldown = keys?[id.text]?["cooldown"],
                 let until = cooldown["until"]?.string.flatMap({ Timestamp(rfc3339: $0) })
             else { continue }
             let expected = cooldown["named"] == true ? former : former + jump
@@ -84,8 +85,11 @@ struct Rules {
             }
         }
         guard controller.isStarted else { return }
-        for (process, lease) in controller.leases where lease.pending != nil {
-            guard let old = before.leases[process], old.pending == nil else { continue }
+        // In an order that a seed repeats.
+        let planned = controller.leases.filter { process, lease in
+            lease.pending != nil && before.leases[process].map { $0.pending == nil } ?? false
+        }
+        for lease in planned.values.sorted(by: { $0.process.pid < $1.process.pid }) {
             try checkNeed(of: lease, simulation)
         }
         // It is asked about what is due now in this very moment.

@@ -16,8 +16,10 @@ struct ServiceLife {
     var supervisor: Supervisor
     var random: SplitMix
     var now = Timestamp(secondsSinceEpoch: 1_795_000_000)
+    /// As what was written down last was; its text is made only when somebody reads it.
+    private(set) var written: Supervisor?
     /// What a crash leaves.
-    var disk: JSONValue?
+    var disk: JSONValue? { written?.snapshot }
     var rules = ServiceRules()
     var work: [ServiceName: (due: Timestamp, work: Work)] = [:]
     var living: [ServiceName: ServiceProcess] = [:]
@@ -63,7 +65,7 @@ struct ServiceLife {
             case .start(let name, let attempt): work[name] = (now + delay(), .attempt(attempt))
             case .stop(let name, _): work[name] = (now + delay(), .stop)
             case .persist where !crashesBeforeSaving && (fault != .forgetsToSave || !random.oneIn(16)):
-                disk = supervisor.snapshot
+                written = supervisor
             case .watch, .tell, .persist: break
             }
         }

@@ -180,6 +180,7 @@ struct Simulation {
         } else {
             files[account] = (keys, nil)
         }
+        guard plantedFault != .losesEdits || digests % 8 != 0 else { return try feed(.woke) }
         try feed(
             .accountRead(
                 name: account, path: "/a/\(account)", file: AccountFile(keys: entries), digest: "\(digests)"))

@@ -434,4 +434,14 @@ import Timekeeping
         stage.pass(.seconds(3))
         #expect(stage.starts(.dolt) == 2)
     }
+
+    @Test func whatWasStoppedByHandAndStartedBySomebodyIsDownWhenItEnds() {
+        var stage = Stage.up([.mayor])
+        stage.handle(.wanted(.mayor, .stop))
+        stage.handle(.stopped(.mayor, problem: nil))
+        stage.handle(.found(.mayor, stage.newProcess(), detail: ""))
+        #expect(stage.state(.mayor) == "up")
+        stage.kill(.mayor, isExpected: true)
+        #expect(stage.state(.mayor) == "down")
+    }
 }
