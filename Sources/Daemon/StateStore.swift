@@ -49,6 +49,7 @@ struct StateStore {
         if status.owner == CurrentProcess.userID, status.mode & 0o077 != 0 {
             try Syscalls.setMode(folder.raw, 0o700)
         }
+        try AtomicFile.removeLeftovers(in: folder)
     }
 
     /// Reads a state file.

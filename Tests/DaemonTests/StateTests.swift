@@ -101,6 +101,19 @@ struct StateTests {
         #expect(remarks.count == 1, "an absent file is no remark")
     }
 
+    @Test func whatAKilledWriterLeftIsRemovedAndNothingElse() throws {
+        let store = StateStore(directory: folder.path)
+        // No process has a number as large as this one (proc(5), pid_max).
+        let dead = Int32.max
+        let kept = ["keys.json", ".keys.json.gasclawd-1-abc", ".keys.json.gasclawd-\(dead)", ".x.gasclawd-one-two"]
+        for name in kept + [".keys.json.gasclawd-\(dead)-10ej90m", ".offsets.json.gasclawd-\(dead)-a"] {
+            try folder.write(name, "{}")
+        }
+        try store.open()
+        #expect(try folder.names() == kept.sorted())
+        #expect(store.read(store.keys) { Issue.record("\($0)") } == [:])
+    }
+
     @Test func whatIsNoFileDoesNotStopTheStart() throws {
         let store = StateStore(directory: folder.path)
         #expect(mkfifo(store.keys.string, 0o600) == 0)

@@ -14,6 +14,11 @@ import Testing
         try withTown(sections: "[keys]\ncooldown = \"7m\"") { town in
             try town.startDaemon()
             let events = try town.events()
+            func expectSuccessful(_ value: Int) throws {
+                let lines = try town.ask("GET", "/metrics").body.split(separator: "\n")
+                #expect(lines.contains("gasclawd_config_last_reload_successful \(value)"))
+            }
+            try expectSuccessful(1)
             let before = try #require(try town.status()?["generation"]?.integer)
             let bad = try #require(try Disk.text(town.configuration)).split(
                 separator: "\n", omittingEmptySubsequences: false
@@ -33,6 +38,7 @@ import Testing
             let status = try #require(try town.status())
             #expect(status["state"]?.string == "degraded")
             #expect(status["config"]?["ok"]?.bool == false)
+            try expectSuccessful(0)
             #expect(status["generation"]?.integer == before)
             #expect(text(try town.gasclawd("check").errors).contains("\(town.configuration):\(line + 1):"))
             #expect(try town.gasclawd("check").status == .exited(78))
@@ -43,6 +49,7 @@ import Testing
             try town.configure(sections: "[keys]\ncooldown = \"8m\"")
             let applied = try events.next("config.applied")
             #expect(applied["generation"]?.integer == before + 1)
+            try expectSuccessful(1)
             try events.next("daemon.ready")
         }
     }
