@@ -18,6 +18,8 @@ final class Bench {
     private(set) var daemon: Child?
     private(set) var events: Child?
     var reader: LineReader?
+    /// A town with many folders: in memory too, for some disks take milliseconds for each that is removed.
+    var largeTown: String { "\(runtime)-town" }
     /// What was measured: from, to, median, 99th percentile, how often.
     private(set) var table = Table(["from", "to", "median", "p99", "n"])
     /// What is no time.
@@ -37,10 +39,14 @@ final class Bench {
         }
         let ourselves = try CurrentProcess.executable()
         for name in ["tmux", "claude"] { try Syscalls.link(FilePath("\(root)/bin/\(name)"), to: ourselves) }
+        try configure(town: "\(root)/town")
+    }
+
+    func configure(town: String) throws {
         try write(
             """
             [town]
-            root = "\(root)/town"
+            root = "\(town)"
             path = ["\(root)/bin"]
             [accounts]
             directory = "\(root)/accounts"
@@ -76,7 +82,7 @@ final class Bench {
         do {
             let tmux = try Child(["/usr/bin/tmux", "-S", "\(root)/tmux", "kill-server"], environment: environment)
             tmux.end()
-            let cleaner = try Child(["/bin/rm", "-rf", root, runtime], environment: environment)
+            let cleaner = try Child(["/bin/rm", "-rf", root, runtime, largeTown], environment: environment)
             var status: Int32 = 0
             waitpid(cleaner.pid, &status, 0)
         } catch { say("\(root) stays: \(error)") }

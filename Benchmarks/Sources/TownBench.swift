@@ -10,10 +10,15 @@ extension Bench {
     /// The daemon on an empty town, and on one with many folders in its root, in a rig and in a rig's worktree.
     func measureTown(folders: Int, rounds: Int) throws {
         _ = try putKey(account: 1)
-        try write(
-            #"{"type":"rigs","version":1,"rigs":{"project":{"git_url":"file:///project"}}}"#, to: "town/mayor/rigs.json"
-        )
-        try write(#"{"type":"town","version":2,"name":"bench"}"#, to: "town/mayor/town.json")
+        try Syscalls.makeDirectories(FilePath("\(largeTown)/mayor"))
+        for (name, text) in [
+            ("rigs", #"{"type":"rigs","version":1,"rigs":{"project":{"git_url":"file:///project"}}}"#),
+            ("town", #"{"type":"town","version":2,"name":"bench"}"#),
+        ] {
+            try AtomicFile.replace(
+                FilePath("\(largeTown)/mayor/\(name).json"), with: Array(text.utf8), durable: false)
+        }
+        try configure(town: largeTown)
         let empty = try daemonOnTown(rounds)
         for number in 0..<folders {
             let place =
@@ -22,7 +27,7 @@ extension Bench {
                 case 1, 2, 3: "project/"
                 default: "project/refinery/rig/"
                 }
-            try Syscalls.makeDirectories(FilePath("\(root)/town/\(place)d\(number / 1000)/\(number)"))
+            try Syscalls.makeDirectories(FilePath("\(largeTown)/\(place)d\(number / 1000)/\(number)"))
         }
         let full = try daemonOnTown(rounds)
         note(

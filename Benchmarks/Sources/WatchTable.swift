@@ -8,7 +8,7 @@ enum WatchTable {
         do {
             let lines = try withScratch { scratch in
                 let logs = try LogBench(scratch: scratch).run()
-                let watchers = try WatchBench(scratch: scratch).run(rounds: rounds)
+                let watchers = try withScratch(isInMemory: true) { try WatchBench(scratch: $0).run(rounds: rounds) }
                 let runners = try RunnerBench(scratch: scratch).run(rounds: min(100, rounds))
                 return watchers + [""] + runners + ["", "| logs | gasclawd | other |", "|---|---|---|"] + logs
             }
