@@ -48,6 +48,9 @@ final class Bench {
             [town]
             root = "\(town)"
             path = ["\(root)/bin"]
+            bootstrap = false
+            [services]
+            manage = []
             [accounts]
             directory = "\(root)/accounts"
             [agent]

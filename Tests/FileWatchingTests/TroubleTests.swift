@@ -24,7 +24,9 @@ struct OverflowTests {
     /// Fills the kernel's queue while nobody reads it.
     private func overflow(_ watched: Watched) throws {
         let names = ["1", "2"].map { watched.folder.path.appending("accounts/\($0)/config.toml").string }
-        for number in 0..<(try queueLength() / 2 + 200) {
+        let length = try queueLength()
+        if length > 1 << 20 { try Test.cancel("a queue of \(length) events takes too long to fill") }
+        for number in 0..<(length / 2 + 200) {
             // Two files in turn: equal events that follow each other would be merged.
             for name in names {
                 let file = open(name, O_WRONLY)
@@ -238,7 +240,6 @@ struct TroubleTests {
         #expect(!watched.hasReports)
     }
 
-    /// Needs a mount; where we may not make one there is nothing to prove.
     @Test func aMountOverAWatchedFolderIsFoundByTheAuditAndItsEndToo() throws {
         let watched = try Watched()
         let folder = watched.folder
@@ -246,7 +247,7 @@ struct TroubleTests {
         try folder.write("accounts/1/config.toml", "below")
         _ = watched.watchAccounts()
         let path = folder.path.appending("accounts")
-        guard mount("none", path.string, "tmpfs", 0, nil) == 0 else { return }
+        guard mount("none", path.string, "tmpfs", 0, nil) == 0 else { try Test.cancel("no mount may be made here") }
         var isMounted = true
         defer { if isMounted { umount2(path.string, Int32(MNT_DETACH)) } }
         try folder.makeDirectory("accounts/2")
