@@ -33,9 +33,9 @@ demo: build ## a miniature town whose keys run out before your eyes (DEMO_SECOND
 test: deps ## all tests
 	$(SWIFT) test
 
-simulate: deps ## 10,000 histories of the deciding core (HISTORIES=N, STEPS=N; SEED=N runs one again)
+simulate: deps ## 10,000 histories of the deciding core (HISTORIES=N, STEPS=N, FROM=SEED; SEED=N runs one again)
 	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product simulate
-	.build-release/release/simulate $(or $(HISTORIES),10000) $(or $(STEPS),1000) $(SEED)
+	.build-release/release/simulate $(or $(HISTORIES),10000) $(or $(STEPS),1000) $(if $(FROM),from $(FROM),$(SEED))
 
 lab: build ## what needs a real systemd, in a machine of namespaces; as root, and skipped where that cannot be
 	@scripts/deps.sh --lab

@@ -10,10 +10,13 @@ import Timekeeping
 extension Controller {
     mutating func clockSet(by jump: Duration, _ now: Timestamp) {
         guard plantedFault != .ignoresSetClock else { return }
-        effects.append(
-            .note(
-                "the clock was set \(jump < .zero ? "back" : "ahead") by \((jump < .zero ? .zero - jump : jump).brief): what waits goes on waiting as long as it had to"
-            ))
+        let distance = jump < .zero ? .zero - jump : jump
+        // What time servers put right is not worth a word.
+        if distance >= .seconds(1) {
+            let way = jump < .zero ? "back" : "ahead"
+            effects.append(
+                .note("the clock was set \(way) by \(distance.brief): what waits goes on waiting as long as it had to"))
+        }
         pool.clockSet(by: jump, at: now)
         for process in leases.keys { leases[process]?.clockSet(by: jump) }
         // Rows are compared with these. Ahead they would make old what is not read yet.

@@ -264,6 +264,8 @@ public final class Daemon {
             let now = Timestamp.now
             if let jump = clock.jump(at: now) {
                 for effect in controller.handle(.clockSet(by: jump), at: now) { perform(effect) }
+                // The supervisor's own timers do not run by the wall clock.
+                loop.atEndOfTurn { [unowned self] in services?.handle(.woke) }
             }
             for effect in controller.handle(inbox[position], at: now) { perform(effect) }
             position += 1

@@ -5,7 +5,7 @@ import Simulator
 import Synchronization
 
 // Lives of the deciding core, from seeds that are counted up: `simulate HISTORIES STEPS [SEED]`. With a seed that life
-// alone.
+// alone; `simulate HISTORIES STEPS from SEED` begins there.
 
 /// Says it at once, also where the output is a file.
 func say(_ text: String) {
@@ -13,13 +13,17 @@ func say(_ text: String) {
     fflush(nil)
 }
 
-let numbers = CommandLine.arguments.dropFirst().compactMap { UInt64($0) }
-guard numbers.count == CommandLine.arguments.count - 1, (2...3).contains(numbers.count) else {
-    say("usage: simulate HISTORIES STEPS [SEED]")
+var words = CommandLine.arguments.dropFirst().map { $0 }
+let isRange = words.count == 4 && words[2] == "from"
+if isRange { words.remove(at: 2) }
+let numbers = words.compactMap { UInt64($0) }
+guard numbers.count == words.count, (2...3).contains(numbers.count) else {
+    say("usage: simulate HISTORIES STEPS [[from] SEED]")
     exit(64)
 }
 let steps = Int(numbers[1])
-let seeds = numbers.count == 3 ? numbers[2]..<(numbers[2] + 1) : 0..<numbers[0]
+let first = numbers.count == 3 ? numbers[2] : 0
+let seeds = first..<(first + (numbers.count == 3 && !isRange ? 1 : numbers[0]))
 
 /// Each worker takes the next seed.
 final class Work: Sendable {
