@@ -139,7 +139,12 @@ struct ServicePlace {
 
     /// What to say of a gt daemon that is not ours.
     static func strangersDaemon(_ pid: Int32) -> String {
-        if ProcessTable.controlGroup(of: pid)?.contains("gastown-daemon.service") == true {
+        strangersDaemon(controlGroup: ProcessTable.controlGroup(of: pid))
+    }
+
+    /// - Parameter controlGroup: As `/proc/<pid>/cgroup` names it: gt's own unit is a user's.
+    static func strangersDaemon(controlGroup: String?) -> String {
+        if controlGroup?.split(whereSeparator: { "/\n".contains($0) }).contains("gastown-daemon.service") == true {
             return "gastown-daemon.service runs it (systemctl --user disable --now gastown-daemon.service, or take "
                 + "daemon out of services.manage)"
         }

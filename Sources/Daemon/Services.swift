@@ -40,6 +40,8 @@ final class Services {
         static let clients = "service-clients"
     }
 
+    private static let conflictInterval = Duration.seconds(15)
+
     let loop: EventLoop
     let store: StateStore
     let log: Logger
@@ -193,6 +195,7 @@ final class Services {
         guard isCurrent(name, attempt) else { return }
         finishAttempt(name)
         handle(.blocked(name, attempt: attempt, reason: owner.redact(conflict.text)))
+        lookAtConflict(name, conflict.holder)
         guard let holder = conflict.holder else { return }
         do throws(SystemError) {
             let held = try ProcessHandle(holder, on: loop) { [unowned self] in
@@ -203,6 +206,22 @@ final class Services {
             if held == nil { loop.atEndOfTurn { [self] in handle(.unblocked(name)) } }
         } catch {
             log.debug("the end of pid \(holder.pid) cannot be seen", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// A process can also give back what it has and live on: that no event tells.
+    private func lookAtConflict(_ name: ServiceName, _ holder: ProcessIdentity?) {
+        unwatchTimers(name)
+        timers[name] = loop.schedule(after: Self.conflictInterval) { [unowned self] in
+            timers[name] = nil
+            let now =
+                switch name {
+                case .dolt: place.doltConflict.map(\.holder)
+                case .daemon: place.daemonLockHolder.map { Optional($0) }
+                case .mayor: ProcessIdentity??.none
+                }
+            guard let now, now == holder else { return handle(.unblocked(name)) }
+            lookAtConflict(name, holder)
         }
     }
 

@@ -78,6 +78,66 @@ import Testing
         }
     }
 
+    /// A service that never starts, until it can.
+    @Test(arguments: ["dolt", "daemon"]) func aParkedServiceIsToldOnceAndItsEndToo(name: String) throws {
+        try withTown { town in
+            let told = town.directory + "/told"
+            let notify = town.directory + "/notify"
+            try Disk.replace(notify, Array("#!/bin/sh\ncat >>\(told)\n".utf8), mode: 0o755)
+            try town.install()
+            try town.demand("gt", "dolt", "stop", directory: town.root)
+            let broken = town.directory + "/broken"
+            try Disk.replace(broken, [])
+            Disk.remove(town.bin + "/gt")
+            try Disk.makeDirectories(town.directory + "/real")
+            try Disk.link(town.directory + "/real/gt", to: MiniatureTown.products + "/townsim")
+            let word = name == "dolt" ? "dolt start" : "daemon run"
+            let script = """
+                #!/bin/sh
+                if [ "$1 $2" = "\(word)" ] && [ -e \(broken) ]; then echo "no: \(town.keys[0].text)" >&2; exit 1; fi
+                exec \(town.directory)/real/gt "$@"
+
+                """
+            try Disk.replace(town.bin + "/gt", Array(script.utf8), mode: 0o755)
+            try town.configure(
+                sections: """
+                    [beads]
+                    incidents = true
+                    [[alerts]]
+                    on = ["service.parked"]
+                    command = ["\(notify)"]
+                    [services]
+                    manage = ["dolt", "daemon"]
+                    """)
+            try town.startDaemon()
+            let events = try town.events()
+            let parked = try events.next("service.parked")
+            #expect(parked["name"]?.string == name)
+            #expect(parked["next_retry_at"]?.string != nil)
+            #expect(parked["detail"]?.string?.contains("gt \(word): exit 1: no: [key]") == true, "\(parked.line)")
+            #expect(try events.seen("service.backoff").filter { $0["name"]?.string == name }.count == 4)
+            func alerts() throws -> [String] {
+                try (Disk.read(told) ?? []).split(separator: 10).map {
+                    try JSONValue(parsing: $0)["type"]?.string ?? ""
+                }
+            }
+            try eventually("the alert") { try alerts() == ["service.parked"] }
+            // Without dolt there are no beads: what is over by then is nobody's incident any more.
+            if name == "daemon" {
+                try eventually("the bead") { try open(town) == ["gasclawd: service daemon is parked"] }
+            }
+            // Tried once more in vain, it is the same incident.
+            #expect(try town.gasclawd("services", "restart", name).status == .exited(1))
+            Disk.remove(broken)
+            #expect(try town.gasclawd("services", "restart", name).status == .exited(0))
+            try eventually("the recovery") { try alerts().last == "alert.recovered" }
+            try eventually("no open bead") { try open(town).isEmpty }
+            #expect(try alerts().count == 2)
+            #expect(try beads(town).count <= 1)
+            #expect(try !beads(town).contains { $0.line.contains(town.keys[0].randomPart.prefix(8)) })
+        }
+    }
+
     @Test func whileBdOrDoltIsDownItIsTriedAgain() throws {
         try withTown(keys: 1) { town in
             try town.install()

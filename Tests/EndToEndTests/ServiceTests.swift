@@ -144,6 +144,33 @@ import Testing
         }
     }
 
+    @Test func aPortThatItsHolderClosesIsTakenThoughTheHolderLives() throws {
+        guard Disk.exists("/usr/bin/python3") else { return }
+        try withTown(sections: "[services]\nmanage = [\"dolt\"]") { town in
+            try town.install()
+            try town.demand("gt", "dolt", "stop", directory: town.root)
+            let port = try #require(Dolt.port(inConfig: try Disk.text(town.root + "/.dolt-data/config.yaml") ?? ""))
+            let close = town.directory + "/close"
+            let script = """
+                import os, socket, time
+                s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind(("127.0.0.1", \(port))); s.listen()
+                while not os.path.exists("\(close)"): time.sleep(0.1)
+                s.close(); time.sleep(600)
+                """
+            let other = try town.start(
+                ["/usr/bin/python3", "-c", script], output: town.directory + "/other")
+            try eventually("the port to be taken") { Dolt.accepts(port) }
+            try town.startDaemon()
+            let events = try town.events()
+            let parked = try events.next("service.parked")
+            #expect(parked["detail"]?.string?.contains("held by pid \(other)") == true)
+            try Disk.replace(close, [])
+            try events.next("service.up")
+            #expect(Program.isAlive(other))
+        }
+    }
+
     @Test func aSecondGasclawdWithOtherFoldersIsRefusedAndSaid() throws {
         try withTown(sections: Self.all) { town in
             try town.install()
