@@ -118,6 +118,14 @@ public struct Controller: Sendable {
         sessionTickets[lease.session] = tickets[place]
     }
 
+    /// Takes note that the tmux server of an agent that ended while nobody watched has died: there is no pane any more,
+    /// so it is made anew with gt's verb.
+    ///
+    /// - Parameter lease: What ``adoptEnded(_:at:)`` was told before.
+    public mutating func adoptLost(_ lease: Lease) {
+        if let place = lease.place { revivals[place]?.isServerLost = true }
+    }
+
     /// What has to survive a restart.
     public var snapshot: JSONValue {
         var object = pool.snapshot.object ?? JSONObject()

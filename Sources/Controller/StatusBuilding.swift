@@ -20,6 +20,8 @@ public struct Surroundings: Sendable {
     public var bootstrapRetryAt: Timestamp?
     /// Why Claude Code's own files cannot be prepared.
     public var clientProblem: String?
+    /// Where gt's list of agents differs from ours, by session.
+    public var disagreements: [String: String] = [:]
     public var services: [StatusReport.ServiceItem] = []
     /// The first service that is wanted and in trouble.
     public var serviceProblem: String?
@@ -53,6 +55,7 @@ extension Controller {
             services: surroundings.services, watch: surroundings.watch,
             config: config)
         report.agents += absentAgents(now)
+        addDisagreements(surroundings.disagreements, to: &report.agents, now)
         report.bootstrapError = surroundings.bootstrapProblem
         report.bootstrapRetryAt = surroundings.bootstrapRetryAt
         report.holds = holds.map(\.text).sorted()
@@ -85,6 +88,24 @@ extension Controller {
                 pendingReload: lease.pending?.reason.rawValue,
                 detail: lease.pending == nil
                     ? lease.isGivenUp ? "it cannot be started anew: it does not run in tmux" : nil : waitsFor(lease))
+        }
+    }
+
+    /// Says where gt sees something else; an agent that only gt knows gets a line of its own.
+    private func addDisagreements(
+        _ disagreements: [String: String], to agents: inout [StatusReport.AgentItem], _ now: Timestamp
+    ) {
+        for (session, text) in disagreements.sorted(by: { $0.key < $1.key }) {
+            if let index = agents.firstIndex(where: { $0.session == session }) {
+                agents[index].detail = agents[index].detail.map { "\($0); \(text)" } ?? text
+                continue
+            }
+            let identity = AgentIdentity(role: nil, rig: nil, session: session)
+            agents.append(
+                StatusReport.AgentItem(
+                    session: redactor.redact(session), role: identity.role.rawValue, rig: identity.rig, pid: nil,
+                    isRunning: false, key: nil, since: now, isStalled: false, isBusy: nil, isUnmanaged: false,
+                    pendingReload: nil, detail: text))
         }
     }
 

@@ -77,6 +77,7 @@ public final class Daemon {
     /// Whoever has what the bootstrap needs.
     var bootstrapHolder: ProcessHandle?
     var toolsTimer: EventLoop.Timer?
+    var listingTimer: EventLoop.Timer?
     /// The first proof that the way from kernel to loop works came back.
     var isProbed = false
     /// Who has asked for the end of the town.
@@ -184,13 +185,16 @@ public final class Daemon {
             settings: Settings(configuration, store: store, program: toolbox.claude),
             configPath: options.configPath?.string, state: saved, at: startedAt,
             seed: Self.newSeed())
+        var ended: [Lease] = []
         for lease in saved.map(Controller.leases) ?? [] {
             if Self.isAlive(lease.process) {
                 controller.adopt(lease)
             } else {
                 controller.adoptEnded(lease, at: startedAt)
+                ended.append(lease)
             }
         }
+        for lease in LostServers.agents(among: ended, root: configuration.town.root) { controller.adoptLost(lease) }
     }
 
     static func installedLinks(home: String?, log: Logger) -> Links.Installed? {
@@ -299,6 +303,7 @@ public final class Daemon {
         case .leasesChanged:
             followTranscripts(isAdopted: !isProbed)
             services?.noteMayor()
+            forgetListing()
         case .trust(let directory): client?.trust(directory)
         case .keysChanged: isApprovalDue = true
         case .launchValuesChanged: writeLaunchValues()
@@ -335,6 +340,7 @@ public final class Daemon {
         metrics.count(event, at: record.time, reaction: .nanoseconds(EventLoop.now - loop.turnBegan))
         ring?.append(Array(line.utf8))
         alerting?.take(record)
+        if event.type == "agent.reload.finished" { planListing() }
         log.log(level: event.level, "\(event.type)", metadata: event.metadata)
         planTurnEnd()
     }

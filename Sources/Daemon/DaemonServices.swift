@@ -148,6 +148,7 @@ extension Daemon {
         let status = status
         lastDetail = status.detail
         report(notifier.send([.ready, .status(status.detail)]), of: "READY")
+        planListing()
     }
 
     /// A status line while it starts: who is waited for.

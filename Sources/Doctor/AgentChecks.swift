@@ -12,7 +12,7 @@ enum AgentChecks {
         var checks = [links(x)]
         guard x.isInstalled else { return checks }
         checks += registration(x)
-        checks += [path(x), environment(x), unmanaged(x), projectSettings(x)]
+        checks += [path(x), environment(x), unmanaged(x), listing(x), projectSettings(x)]
         return checks
     }
 
@@ -161,6 +161,38 @@ enum AgentChecks {
                 fix: "gasclawd keys list; gasclawd agents reload \(stalled.joined(separator: " "))")
         }
         return .ok(id, title, "\(agents.count), all with a key of the pool")
+    }
+
+    /// gt's own list and the panes of its tmux server have to say the same.
+    private static func listing(_ x: Examination) -> Check {
+        let (id, title) = ("agents.list", "gt's list of agents")
+        guard let gt = x.toolbox.gt, let tmux = x.tmux, tmux.isRunning else {
+            return .skipped(id, title, "the town's tmux server does not run")
+        }
+        // gt's probe can make a daemon fail that is just starting (gt: daemon/daemon.go:2227-2262).
+        let beat = x.json(TownFiles(x.town).daemonState).json?["pid"]?.integer
+        guard let holder = DaemonChecks.lockHolder(x), beat == Int(holder) else {
+            return .skipped(id, title, "no gt daemon runs that has written its heartbeat: it is not disturbed")
+        }
+        let fix = "in \(x.town.shown): gt status --json --fast"
+        guard
+            case .success(let result) = x.run(.init(words: [gt] + TownListing.arguments, directory: x.town)),
+            result.status.isSuccess
+        else {
+            return .warning(id, title, "gt status --json --fast fails or gives no answer", fix: fix)
+        }
+        let list: TownListing
+        do throws(JSONError) { list = try TownListing(result.output) } catch {
+            return .warning(id, title, "gt status --json --fast is not understood: \(error)", fix: fix)
+        }
+        let living = Set(tmux.panes.filter { !$0.isDead && x.process($0.pid) != nil }.map(\.session))
+        let others = list.disagreements(living: living).sorted { $0.key < $1.key }
+        guard others.isEmpty else {
+            return .warning(
+                id, title, others.map { "\($0.key): \($0.value)" }.joined(separator: "\n"),
+                fix: "look into the pane: tmux -S \(tmux.socket) attach -t \(others[0].key)")
+        }
+        return .ok(id, title, "\(list.agents.count) agents, as their panes have it")
     }
 
     /// A project's settings that take the key elsewhere block the start of an agent there.

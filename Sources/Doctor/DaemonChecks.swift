@@ -126,6 +126,11 @@ enum DaemonChecks {
         }
     }
 
+    /// Whoever holds the gt daemon's lock, read without touching it.
+    static func lockHolder(_ x: Examination) -> Int32? {
+        do throws(FileReadError) { return try Holders.lockHolder(TownFiles(x.town).daemonLock) } catch { return nil }
+    }
+
     private static func holder(of town: FilePath) -> Int32? {
         do throws(FileReadError) { return try Holders.lockHolder(town) } catch { return nil }
     }

@@ -90,6 +90,12 @@ enum StatusText {
         }
         if town?["estop"]?.bool == true { text += " (emergency stop)" }
         text += "\n"
+        if let retry = town?["bootstrap"]?["next_retry_at"]?.string.flatMap({ Timestamp(rfc3339: $0) }) {
+            let error = town?["bootstrap"]?["error"]?.string ?? "the bootstrap failed"
+            // The second line has it already, unless something worse has happened.
+            let isShown = status["detail"]?.string == error
+            text += "\(isShown ? "the bootstrap" : error): tried again in \(max(.zero, retry - now).brief)\n"
+        }
         for hold in town?["holds"]?.array ?? [] { text += "agents are left alone: \(hold.string ?? "")\n" }
         for file in town?["rejected"]?.array ?? [] {
             text += "refused: \(file["error"]?.string ?? "") (what it said before stays in force)\n"

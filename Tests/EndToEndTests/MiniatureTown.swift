@@ -43,7 +43,9 @@ final class MiniatureTown {
     /// Words before the daemon's command line.
     var wrapper: [String] = []
 
-    var root: String { directory + "/town" }
+    /// Of the town's folder; who changes it configures it anew.
+    var name = "town"
+    var root: String { "\(directory)/\(name)" }
     var accounts: String { directory + "/accounts" }
     var bin: String { directory + "/bin" }
     var state: String { directory + "/state" }

@@ -82,6 +82,35 @@ import Testing
         }
     }
 
+    @Test func afterAKillOfTheTmuxServerAndOfGasclawdAgentsComeBackButForThoseThatWereEnded() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let ada = try town.startCrew("ada")
+            let grace = try town.startCrew("grace")
+            let before = try town.request("of ada") { $0.directory == ada.directory && $0.result == "ok" }
+            let mayor = try town.request("of the mayor") { $0.directory == town.root + "/mayor" && $0.result == "ok" }
+            let server = try #require(
+                Int32(try town.tmux("display-message", "-p", "#{pid}").filter(\.isNumber)))
+            try town.endDaemon(SIGKILL)
+            try town.demand("gt", "crew", "stop", "project/grace", directory: town.root)
+            kill(server, SIGKILL)
+            try eventually("the server's end") { !Program.isAlive(server) }
+            let count = try town.requests().count
+            try town.startDaemon()
+            let events = try town.events()
+            let finished = try events.next("agent.reload.finished") { $0["session"]?.string == ada.session }
+            #expect(finished["reason"] == "recovered" && finished["resumed"] == true)
+            try town.request("of the same conversation", after: count) {
+                $0.directory == ada.directory && $0.conversation == before.conversation
+            }
+            try town.request("of the mayor's conversation", after: count) {
+                $0.directory == town.root + "/mayor" && $0.conversation == mayor.conversation
+            }
+            #expect(try town.status()?["agents"]?.array?.contains { $0["session"]?.string == grace.session } == false)
+        }
+    }
+
     @Test func afterAKillOfGasclawdAllAreTakenUpAndNothingIsStartedTwice() throws {
         try withTown(sections: Self.all) { town in
             try town.install()
@@ -141,6 +170,39 @@ import Testing
             try events.next("service.up")
             #expect(try events.seen("service.starting").count == count + 1)
             #expect(try events.seen("service.backoff").isEmpty)
+        }
+    }
+
+    @Test func whatGtListsOtherwiseIsSaidAndNothingIsDone() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            Disk.remove(town.bin + "/gt")
+            try Disk.makeDirectories(town.directory + "/real")
+            try Disk.link(town.directory + "/real/gt", to: MiniatureTown.products + "/townsim")
+            let lie =
+                #"{"agents":[{"session":"hq-mayor","running":false},{"session":"hq-ghost","running":true}],"x":1}"#
+            let script = """
+                #!/bin/sh
+                [ "$1" = status ] || exec \(town.directory)/real/gt "$@"
+                echo "$*" >>\(town.directory)/asked
+                echo "warning: an old binary" >&2
+                echo '\(lie)'
+
+                """
+            try Disk.replace(town.bin + "/gt", Array(script.utf8), mode: 0o755)
+            try town.startDaemon()
+            let before = try town.servicePIDs()
+            try eventually("the list to differ") {
+                text(try town.gasclawd("agents", "list").output).contains("gt does not see it running")
+            }
+            let list = text(try town.gasclawd("agents", "list").output)
+            #expect(list.contains("hq-ghost") && list.contains("gt lists it as running"), "\(list)")
+            let doctor = text(try town.gasclawd("doctor").output)
+            #expect(doctor.contains("hq-mayor: gt does not see it running"), "\(doctor)")
+            #expect(try town.status()?["state"]?.string == "ready")
+            #expect(try town.servicePIDs() == before)
+            // Once by the daemon, once by the doctor.
+            #expect(try Disk.text(town.directory + "/asked") == "status --json --fast\nstatus --json --fast\n")
         }
     }
 
