@@ -119,11 +119,16 @@ public struct Controller: Sendable {
     }
 
     /// Takes note that the tmux server of an agent that ended while nobody watched has died: there is no pane any more,
-    /// so it is made anew with gt's verb.
+    /// so it is made anew with gt's verb. Its conversation goes on whoever does that, and how soon.
     ///
-    /// - Parameter lease: What ``adoptEnded(_:at:)`` was told before.
-    public mutating func adoptLost(_ lease: Lease) {
-        if let place = lease.place { revivals[place]?.isServerLost = true }
+    /// - Parameters:
+    ///   - lease: What ``adoptEnded(_:at:)`` was told before.
+    ///   - now: The time that it is.
+    public mutating func adoptLost(_ lease: Lease, at now: Timestamp) {
+        guard let place = lease.place, revivals[place] != nil else { return }
+        revivals[place]?.isServerLost = true
+        guard let conversation = revivals[place]?.conversation, sessionTickets[lease.session] == nil else { return }
+        sessionTickets[lease.session] = ResumeTicket(conversation: conversation, expires: now + Self.ticketLife)
     }
 
     /// What has to survive a restart.

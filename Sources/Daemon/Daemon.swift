@@ -194,7 +194,9 @@ public final class Daemon {
                 ended.append(lease)
             }
         }
-        for lease in LostServers.agents(among: ended, root: configuration.town.root) { controller.adoptLost(lease) }
+        for lease in LostServers.agents(among: ended, root: configuration.town.root) {
+            controller.adoptLost(lease, at: startedAt)
+        }
     }
 
     static func installedLinks(home: String?, log: Logger) -> Links.Installed? {
