@@ -55,6 +55,7 @@ import Testing
 
     @Test func itIsBroughtUpAndKeptUpThroughEverythingUntilItIsStopped() throws {
         let seed = Self.seed
+        Terminal.complain("the kills of this run: GASCLAWD_TEST_SEED=\(seed)")
         try withTown(keys: 0, sections: "[services]\ndolt_port = \(Dolt.freePort())") { town in
             try town.demand("git", "init", "-q", "--bare", town.directory + "/repo.git")
             town.variables["GT_RIG_URL"] = town.directory + "/repo.git"
