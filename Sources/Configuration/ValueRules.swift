@@ -98,12 +98,15 @@ func variableValueProblem(_ text: String) -> String? {
     let bytes = Array(text.utf8)
     let mark = Array("sk-".utf8)
     for start in bytes.indices where bytes[start...].starts(with: mark) {
-        if start > 0, isNameByte(bytes[start - 1]) { continue }
+        // A word that ends in it, such as "task-"; a name in front of a key ends in something else.
+        if start > 0, isLetterOrDigit(bytes[start - 1]) { continue }
         let length = bytes[(start + mark.count)...].prefix { isNameByte($0) || $0 == UInt8(ascii: "-") }.count
         if length >= 16 { return "the value looks like a key, and keys belong in the accounts directory" }
     }
     return nil
 }
+
+private func isLetterOrDigit(_ byte: UInt8) -> Bool { isNameByte(byte) && byte != UInt8(ascii: "_") }
 
 /// Letters, digits and the underscore.
 func isNameByte(_ byte: UInt8) -> Bool {

@@ -77,7 +77,7 @@ extension Controller {
             guard let session = value["session"]?.string,
                 let role = value["role"]?.string.flatMap(AgentRole.init(rawValue:)),
                 let reason = value["reason"]?.string.flatMap(ReloadReason.init(rawValue:)),
-                let attempts = value["attempts"]?.integer
+                let attempts = value["attempts"]?.integer.map({ min(max(0, $0), 1000) })
             else { continue }
             let identity = AgentIdentity(role: role, rig: value["rig"]?.string, name: value["name"]?.string)
             // Whoever was at work on it may still be.

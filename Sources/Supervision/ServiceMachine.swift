@@ -49,7 +49,8 @@ struct ServiceMachine: Sendable, Hashable {
         backoff = Backoff(saved?["backoff"], policy)
         isWanted = saved?["wanted"]?.string != "down"
         if !isWanted { missingSince = nil }
-        restarts = max(0, saved?["restarts"]?.integer ?? 0)
+        // What a file says is counted on from: no number may be near the last one.
+        restarts = min(max(0, saved?["restarts"]?.integer ?? 0), 1 << 40)
         wasTried = saved?["tried"]?.bool ?? false
         detail = saved?["detail"]?.string ?? ""
         // Whether it is still blocked costs nothing to find out.

@@ -91,6 +91,10 @@ import Testing
             "2:19: agent.env: the value looks like a key, and keys belong in the accounts directory"
         ),
         (
+            "[agent.env]\nMODEL = \"pre_sk-kimi-QzCANARYRkVn9Xb4Tm6W\"",
+            "2:9: agent.env: the value looks like a key, and keys belong in the accounts directory"
+        ),
+        (
             "[agent.env]\ngh_token = \"x\"",
             "2:1: agent.env: \"gh_token\" is refused: a name with TOKEN may carry a secret, and keys belong in the accounts directory"
         ),

@@ -414,6 +414,7 @@ import Timekeeping
 
     @Test(arguments: [
         "{}", #"{"services":[]}"#, #"{"services":{"dolt":{"pid":-5,"retry":"x","backoff":{"failures":-3}}}}"#,
+        #"{"services":{"dolt":{"tried":true,"restarts":9223372036854775807,"backoff":{"failures":9223372036854775807}}}}"#,
     ])
     func rubbishIsNoState(text: String) throws {
         let now = Timestamp(secondsSinceEpoch: 1_800_000_000)
@@ -421,6 +422,9 @@ import Timekeeping
         #expect(Supervisor.processes(in: saved).isEmpty)
         var supervisor = Supervisor(managed: [.dolt], saved: saved, seed: 1, at: now)
         #expect(supervisor.handle(.opened, at: now).contains(.start(.dolt, attempt: 1)))
+        for wait in 1...8 {
+            _ = supervisor.handle(.failed(.dolt, attempt: UInt64(wait), reason: ""), at: now + .seconds(wait))
+        }
     }
 
     @Test(arguments: [-7200, 7200]) func aSetClockMakesNoWaitLongerOrShorter(_ jump: Int) {
