@@ -50,6 +50,8 @@ final class Bootstrap {
         /// nil: it was done before, and told.
         var accounts: (() -> (BootstrapStep.Result, String))?
         var claude: () -> (BootstrapStep.Result, String)
+        /// Makes the town's folder where it is missing, and locks it.
+        var holdTown: () -> TownLock.Outcome
     }
 
     let services: Services
@@ -227,16 +229,21 @@ final class Bootstrap {
             holder = conflict.holder
             return done(.failed, conflict.text)
         }
+        let (wasFolder, directory) = (Syscalls.isDirectory(root), Self.existing(root))
+        // From here on it is seen that somebody is at it.
+        let hold = helpers.holdTown()
+        if case .taken(let pid) = hold { return done(.failed, TownLock.refusal(root, pid)) }
+        if place.isInstalled, interrupted == nil { return done(.skipped, "\(root.shown) is a town") }
         // Only what this step has made is ever removed.
         // A town that is whole may have been used since: it is not taken for a part of this.
         let isFresh = interrupted.map { $0.isFresh && !place.isInstalled } ?? Self.isAbsentOrEmpty(root)
-        let wasFolder = Syscalls.isDirectory(root)
         do throws(SystemError) {
             try store.write(Unfinished(root: root, rig: nil, isFresh: isFresh).json, to: store.unfinished)
         } catch {
+            if !wasFolder, isFresh, interrupted == nil, mayRemove(root, hold) { remove(root, keepingFolder: false) }
             return done(.failed, "\(error)")
         }
-        call(gt, arguments, timeout: .seconds(300), directory: Self.existing(root)) { [self] failure in
+        call(gt, arguments, timeout: .seconds(300), directory: directory) { [self] failure in
             let isThere = place.isInstalled
             guard failure != nil || !isThere || interruption != nil else {
                 removeMark()
@@ -245,9 +252,10 @@ final class Bootstrap {
             }
             // It leaves dolt running (gt: cmd/install.go).
             services.stopDolt(nil) { [self] _ in
-                if isFresh { remove(root, keepingFolder: wasFolder) }
-                // What stays is no whole town, though it may look like one.
-                if isFresh || interrupted == nil { removeMark() }
+                let isRemoved = isFresh && mayRemove(root, hold)
+                if isRemoved { remove(root, keepingFolder: wasFolder) }
+                // What stays is no whole town, though it may look like one; another folder of the name is not ours to mend.
+                if isRemoved || isAnother(root, hold) || !isFresh && interrupted == nil { removeMark() }
                 done(
                     .failed, failure ?? "gt says that it has made the town, but \(place.files.town.shown) is not there")
             }
@@ -436,6 +444,19 @@ final class Bootstrap {
         var folder = path
         while !Syscalls.isDirectory(folder), folder != "/" { folder = folder.removingLastComponent() }
         return folder
+    }
+
+    private func isAnother(_ root: FilePath, _ hold: TownLock.Outcome) -> Bool {
+        if case .held(let lock) = hold { !TownLock.isOf(root, lock) } else { false }
+    }
+
+    /// Whether what is in the town's folder is nobody else's.
+    private func mayRemove(_ root: FilePath, _ hold: TownLock.Outcome) -> Bool {
+        switch hold {
+        case .held(let lock): TownLock.isOf(root, lock)
+        case .unlockable, .daemons: true
+        case .absent, .stranger, .bootstrapping, .taken: false
+        }
     }
 
     private func remove(_ path: FilePath, keepingFolder: Bool) {

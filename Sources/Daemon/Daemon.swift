@@ -51,6 +51,10 @@ public final class Daemon {
     var lock: LockFile?
     private var stateLock: LockFile?
     var townLock: FolderLock?
+    /// Whoever has it and is waited for.
+    var townHolder: ProcessHandle?
+    /// Said once.
+    var townWarning: String?
     private var alarm: WallAlarm?
     private var clock = ClockWatch()
     var mailbox: Mailbox<ControlEvent>?
@@ -172,7 +176,13 @@ public final class Daemon {
             throw DaemonFailure(
                 code: 1, message: "run: \(error) (paths.state and paths.runtime must be folders that we can write)")
         }
-        townLock = try TownLock.take(configuration.town.root, for: "run", log: log)
+        // What else may come of it is looked at when all is open.
+        switch TownLock.take(configuration.town.root, bootstrap: store.bootstrapLock) {
+        case .held(let lock): townLock = lock
+        case .taken(let pid):
+            throw DaemonFailure(code: 75, message: "run: \(TownLock.refusal(configuration.town.root, pid))")
+        case .absent, .unlockable, .stranger, .bootstrapping, .daemons: break
+        }
         bootID = Self.newBootID()
         history = EventHistory(bootID: bootID)
         metrics = Metrics(startedAt: startedAt)
@@ -504,6 +514,7 @@ public final class Daemon {
         ring?.close()
         lock = nil
         stateLock = nil
+        townHolder = nil
         townLock = nil
         log.notice("stopped")
         loop.stop()
@@ -520,6 +531,7 @@ public final class Daemon {
         watcher?.audit()
         services?.watcher?.audit()
         services?.refreshObstacles()
+        holdTown()
         mendState()
         Orphans.reap()
         touchProbe()

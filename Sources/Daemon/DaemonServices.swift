@@ -53,11 +53,19 @@ extension Daemon {
 
     /// Waits for the end of a `gasclawd bootstrap`, and keeps others from beginning.
     private func whenNobodyBootstraps(then next: @escaping () -> Void) {
-        guard configuration.town.isBootstrapped, bootstrapLock == nil else { return next() }
+        let isOurs = configuration.town.isBootstrapped
+        // Also where we bring no town into being: the one that is there is not whole yet.
+        let isTheirs = townHolder.map { $0.identity.pid == LockFile.holder(of: store.bootstrapLock) } ?? false
+        guard isOurs || isTheirs, bootstrapLock == nil else { return next() }
         func again() { if !isStopping { whenNobodyBootstraps(then: next) } }
         do throws(SystemError) {
             bootstrapLock = try LockFile(store.bootstrapLock)
-            if bootstrapLock != nil { return next() }
+            if bootstrapLock != nil {
+                // It had the town too.
+                holdTown()
+                if !isOurs { bootstrapLock = nil }
+                return isStopping ? () : next()
+            }
             if let holder = LockFile.holder(of: store.bootstrapLock).flatMap(ProcessTable.status(of:))?.identity {
                 log.notice("gasclawd bootstrap runs already: it is waited for", metadata: ["pid": "\(holder.pid)"])
                 otherBootstrap = try ProcessHandle(holder, on: loop) { [unowned self] in
@@ -115,7 +123,8 @@ extension Daemon {
                 claude: { [unowned self] in
                     surroundings.clientProblem.map { (.failed, $0) }
                         ?? (.skipped, "\(configuration.agent.configDirectory.shown) is kept in order")
-                }),
+                },
+                holdTown: { [unowned self] in holdNewTown() }),
             onStep: { [unowned self] step in
                 // What we wrote ourselves is read when we are done.
                 if step.name == "register", step.result != .skipped { readTown([.settings], .registration) }

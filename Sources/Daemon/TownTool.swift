@@ -22,6 +22,11 @@ public final class TownTool {
     private var onSignal: () -> Void = {}
     private var bootstrap: Bootstrap?
     private let isReadOnly: Bool
+    private var townLock: FolderLock?
+    /// Said once.
+    private var townWarning: String?
+    /// Somebody else came first.
+    private var refusal: DaemonFailure?
     private let given: GivenKeys
     private var controller: Controller
     private let installedLinks: Links.Installed?
@@ -86,13 +91,16 @@ public final class TownTool {
             throw DaemonFailure(code: 75, message: "bootstrap: another one is running (wait for it)")
         }
         // Beside a daemon of ours the town is its.
-        let townLock =
-            isDry || hasDaemon ? nil : try TownLock.take(configuration.town.root, for: "bootstrap", log: services.log)
+        if !isDry, !hasDaemon {
+            let outcome = TownLock.take(configuration.town.root)
+            if let refusal = note(outcome, "bootstrap: ") { throw refusal }
+        }
         var failure: String?
         let bootstrap = Bootstrap(
             services: services, configuration: configuration, mode: isDry ? .dry : hasDaemon ? .beside : .alone,
             helpers: Bootstrap.Helpers(
-                accounts: { [self] in accounts() }, claude: { [self] in client(isDry: isDry) }),
+                accounts: { [self] in accounts() }, claude: { [self] in client(isDry: isDry) },
+                holdTown: { [self] in holdNewTown() }),
             onBegin: onBegin, onStep: onStep
         ) { [self] outcome in
             failure = outcome
@@ -107,8 +115,41 @@ public final class TownTool {
             if isDry || hasDaemon { services.look { bootstrap.run() } } else { services.openGated { bootstrap.run() } }
         }
         try turn()
-        withExtendedLifetime((lock, townLock)) {}
+        // In this order: whoever gets the bootstrap's lock wants the town's.
+        townLock = nil
+        withExtendedLifetime(lock) {}
+        if let refusal { throw refusal }
         return failure
+    }
+
+    /// Before the town is made.
+    private func holdNewTown() -> TownLock.Outcome {
+        let outcome = TownLock.takeNew(configuration.town.root, having: townLock)
+        // A daemon of ours that has the town asks for no more than that we do it.
+        if case .taken(let pid?) = outcome, pid == daemon { return .daemons }
+        refusal = note(outcome, "bootstrap: ")
+        return outcome
+    }
+
+    /// Keeps what came of an attempt to lock the town, and says what is to be said.
+    ///
+    /// - Returns: Exit 75, if somebody else looks after it.
+    private func note(_ outcome: TownLock.Outcome, _ lead: String) -> DaemonFailure? {
+        let root = configuration.town.root
+        if case .held(let lock) = outcome { townLock = lock }
+        if let warning = TownLock.warning(outcome, root), warning != townWarning {
+            townWarning = warning
+            services.log.warning("\(warning)")
+        }
+        guard case .taken(let pid) = outcome else { return nil }
+        return DaemonFailure(code: 75, message: lead + TownLock.refusal(root, pid))
+    }
+
+    /// The daemon that serves our runtime directory.
+    private var daemon: Int32? {
+        do throws(FileReadError) {
+            return try Holders.lockHolder(LockFile.path(runtime: configuration.paths.runtime))
+        } catch { return nil }
     }
 
     /// Ends the town: the gt daemon, every session, tmux, dolt.
@@ -116,9 +157,11 @@ public final class TownTool {
     /// - Parameter onStep: Called for each, with what could not be ended.
     /// - Returns: What could not be ended.
     public func stop(onStep: @escaping (_ what: String, _ problem: String?) -> Void) throws(DaemonFailure) -> [String] {
-        // A daemon with other folders would start all of it again.
-        let townLock = try TownLock.take(configuration.town.root, for: nil, log: services.log)
-        defer { withExtendedLifetime(townLock) {} }
+        // A daemon with other folders would start all of it again. Nobody else keeps a town from being ended.
+        let outcome = TownLock.take(configuration.town.root)
+        let refusal = note(outcome, "")
+        if case .taken(let pid) = outcome, pid.map(TownLock.isGasclawd) ?? true, let refusal { throw refusal }
+        defer { townLock = nil }
         var problems: [String] = []
         // Also a Ctrl-C must not leave half a town.
         onSignal = {}

@@ -346,11 +346,15 @@ extension Daemon {
                     path: path.shown, errors: ["\(path.shown): paths: a change needs a restart of gasclawd"]))
         }
         if new.town.root != configuration.town.root {
-            do throws(DaemonFailure) {
-                townLock = try TownLock.take(new.town.root, for: "town.root", log: log)
-            } catch {
-                return handle(.configurationRejected(path: path.shown, errors: ["\(path.shown): \(error.message)"]))
+            // Another name of the same folder is the same town.
+            let outcome = TownLock.take(new.town.root, having: townLock, bootstrap: store.bootstrapLock)
+            if case .taken(let pid) = outcome {
+                let refusal = TownLock.refusal(new.town.root, pid)
+                return handle(
+                    .configurationRejected(path: path.shown, errors: ["\(path.shown): town.root: \(refusal)"]))
             }
+            if case .absent = outcome { townLock = nil }
+            take(outcome, of: new.town.root)
         }
         apply(new, path)
     }

@@ -105,14 +105,7 @@ enum DaemonChecks {
             }
             return town(of: process, x) == x.town
         }
-        if let holder = holder(of: x.town), holder != CurrentProcess.pid, Int(holder) != ours {
-            let who = x.process(holder).map { " (\($0.name))" } ?? ""
-            return .failed(
-                id, title,
-                "another gasclawd looks after this town: pid \(holder)\(who) holds \(x.town.shown), with other folders "
-                    + "for state and sockets than these",
-                fix: "use its configuration (--config), or end it: kill \(holder)")
-        }
+        if let found = holder(x, besides: ours, id, title) { return found }
         if let other = others.first, ours != nil {
             return .failed(
                 id, title, "another gasclawd, pid \(other.pid), looks after this town too", fix: "kill \(other.pid)")
@@ -131,8 +124,39 @@ enum DaemonChecks {
         do throws(FileReadError) { return try Holders.lockHolder(TownFiles(x.town).daemonLock) } catch { return nil }
     }
 
-    private static func holder(of town: FilePath) -> Int32? {
-        do throws(FileReadError) { return try Holders.lockHolder(town) } catch { return nil }
+    /// Whoever has the town's lock and is not our daemon. Whoever can read a folder can lock it: nobody is to be ended for
+    /// that who is no gasclawd.
+    private static func holder(_ x: Examination, besides ours: Int?, _ id: String, _ title: String) -> Check? {
+        let found: Int32?
+        do throws(FileReadError) { found = try Holders.lockHolder(x.town) } catch { return nil }
+        guard let holder = found, holder != CurrentProcess.pid, Int(holder) != ours else { return nil }
+        let process = x.process(holder)
+        let who = process.map { " (\($0.name))" } ?? ""
+        let user = ProcessTable.userID(of: holder)
+        let holds = "pid \(holder)\(who) holds \(x.town.shown)"
+        if user != 0, user != CurrentProcess.userID, user != owner(of: x.town) {
+            return .warning(
+                id, title,
+                "\(holds): a process of \(user.map { "user \($0)" } ?? "an unknown user") keeps gasclawd from locking "
+                    + "its town, so that a second gasclawd would not be noticed",
+                fix: "chmod o-rwx \(x.town.shown)")
+        }
+        guard let process, process.name.hasPrefix("gasclawd") else {
+            return .failed(
+                id, title, "\(holds), and is no gasclawd: gasclawd does not start while it does",
+                fix: "wait for its end: flock of util-linux, for one, holds a folder as long as its command runs")
+        }
+        if process.words.dropFirst().first == "bootstrap" {
+            return .failed(id, title, "\(holds): it brings the town into being", fix: "wait for its end")
+        }
+        return .failed(
+            id, title,
+            "another gasclawd looks after this town: \(holds), with other folders for state and sockets than these",
+            fix: "use its configuration (--config), or end it: kill \(holder)")
+    }
+
+    private static func owner(of path: FilePath) -> UInt32? {
+        do throws(SystemError) { return try Syscalls.status(of: path).owner } catch { return nil }
     }
 
     /// The town that another gasclawd's configuration names; nil where that cannot be told.

@@ -60,10 +60,14 @@ public enum Holders {
 
     /// Whoever holds a lock on a file, of flock(2) or fcntl(2) (proc(5), /proc/locks); nil if nobody does or the file is
     /// not there. Nothing is locked to find out.
-    public static func lockHolder(_ path: FilePath) throws(FileReadError) -> Int32? {
+    public static func lockHolder(_ path: FilePath) throws(FileReadError) -> Int32? { try lockHolders(path).first }
+
+    /// All who hold one: shared locks have several holders. The process that took it is meant, which may have ended and
+    /// left it to a child; those outside of our PID namespace are missing.
+    public static func lockHolders(_ path: FilePath) throws(FileReadError) -> [Int32] {
         let inode: UInt64
-        do throws(SystemError) { inode = try Syscalls.status(of: path).identity.inode } catch { return nil }
-        return lockHolders(of: inode, in: try RegularFile.read("/proc/locks", limit: 8 << 20).bytes).first
+        do throws(SystemError) { inode = try Syscalls.status(of: path).identity.inode } catch { return [] }
+        return lockHolders(of: inode, in: try RegularFile.read("/proc/locks", limit: 8 << 20).bytes)
     }
 
     /// `1: FLOCK  ADVISORY  WRITE 4711 08:01:131072 0 EOF`; the device is not compared: file systems with subvolumes

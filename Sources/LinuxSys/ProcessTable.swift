@@ -113,6 +113,16 @@ public enum ProcessTable {
             .map { String(decoding: $0, as: UTF8.self) }
     }
 
+    /// The real user of a process: that of whoever started it, also where its program is set-user-ID (proc(5),
+    /// `/proc/PID/status`); nil if it cannot be read.
+    public static func userID(of pid: Int32) -> UInt32? {
+        guard let bytes = read(FilePath("/proc/\(pid)/status")) else { return nil }
+        let lead = Array("Uid:".utf8)
+        return bytes.split(separator: 10).first { $0.starts(with: lead) }
+            .flatMap { $0.dropFirst(lead.count).split(separator: 9).first }
+            .flatMap { UInt32(String(decoding: $0, as: UTF8.self)) }
+    }
+
     /// The folder that a process works in; nil if it cannot be read.
     public static func directory(of pid: Int32) -> FilePath? {
         do throws(SystemError) { return try Syscalls.linkTarget(FilePath("/proc/\(pid)/cwd")) } catch { return nil }

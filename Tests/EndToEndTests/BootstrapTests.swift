@@ -293,6 +293,120 @@ import Testing
         }
     }
 
+    /// What another configuration for the same town says.
+    private func others(_ town: MiniatureTown) -> [String] {
+        town.environment + [
+            "GASCLAWD_PATHS_STATE=\(town.directory)/state2", "GASCLAWD_PATHS_RUNTIME=\(town.directory)/run2",
+        ]
+    }
+
+    /// A gt whose `step`, before or after its work, lasts until somebody lets it go on.
+    private func hold(_ step: String, after: Bool, in town: MiniatureTown) throws -> (mark: String, go: String) {
+        try keep("gt", in: town)
+        let (mark, go) = (town.directory + "/mark", town.directory + "/go")
+        let wait = "{ touch \(mark); until [ -e \(go) ]; do sleep 0.1; done; }"
+        try replace(
+            "gt",
+            """
+            [ "$1" = \(step) ] || exec \(town.directory)/real/gt "$@"
+            \(after ? "\(town.directory)/real/gt \"$@\"; code=$?" : "")
+            \(wait)
+            \(after ? "exit $code" : "exec \(town.directory)/real/gt \"$@\"")
+            """, in: town)
+        return (mark, go)
+    }
+
+    @Test(arguments: [true, false]) func nobodyElseTakesATownThatIsBeingMade(byRun: Bool) throws {
+        try withEmptyFolder { town in
+            let (mark, _) = try hold("install", after: true, in: town)
+            let pid: Int32
+            if byRun {
+                try town.startDaemon(["GASCLAWD_TOWN_BOOTSTRAP": "true"], isReady: false)
+                pid = try town.daemonPID
+            } else {
+                pid = try town.start(
+                    [MiniatureTown.gasclawd, "bootstrap", "--config", town.configuration],
+                    output: town.directory + "/bootstrap.out")
+            }
+            try eventually("gt install to be done, but for its end") { Disk.exists(mark) }
+            for command in ["run", "bootstrap"] {
+                let second = try town.gasclawd(command, environment: others(town) + ["GASCLAWD_TOWN_BOOTSTRAP=true"])
+                #expect(second.status == .exited(75), "\(command)")
+                #expect(
+                    text(second.errors).contains("another gasclawd looks after the town: pid \(pid) "),
+                    "\(text(second.errors))")
+            }
+            // It removes what it has made: nobody else has it.
+            kill(pid, SIGINT)
+            #expect(try waitForEnd(of: pid) == .exited(byRun ? 0 : 1))
+            if byRun { town.forgetDaemon() }
+            #expect(!Disk.exists(town.root))
+            #expect(MiniatureTown.processes(of: town.directory).filter(Program.isAlive).isEmpty)
+        }
+    }
+
+    @Test func whatAnInterruptedStepLeftIsNotRemovedWhereAnotherFolderHasTheName() throws {
+        try withEmptyFolder { town in
+            let (mark, _) = try hold("install", after: false, in: town)
+            let pid = try town.start(
+                [MiniatureTown.gasclawd, "bootstrap", "--config", town.configuration],
+                output: town.directory + "/bootstrap.out")
+            try eventually("gt install to be going on") { Disk.exists(mark) }
+            #expect(try Holders.lockHolder(FilePath(town.root)) == pid)
+            try town.demand("mv", town.root, town.directory + "/moved")
+            try Disk.makeDirectories(town.root)
+            try Disk.replace(town.root + "/theirs", [])
+            kill(pid, SIGINT)
+            #expect(try waitForEnd(of: pid) == .exited(1))
+            #expect(Disk.exists(town.root + "/theirs"))
+            // Nor is it the next time.
+            try replace("gt", "exit 1", in: town)
+            #expect(try town.gasclawd("bootstrap").status == .exited(1))
+            #expect(Disk.exists(town.root + "/theirs"))
+        }
+    }
+
+    @Test(arguments: [true, false]) func runWaitsForABootstrapOfATownThatIsThere(bootstraps: Bool) throws {
+        try withEmptyFolder { town in
+            let (mark, go) = try hold("rig", after: false, in: town)
+            try town.demand("gt", "install", town.root, "--git", "--dolt-port", String(Dolt.freePort()))
+            let pid = try town.start(
+                [MiniatureTown.gasclawd, "bootstrap", "--config", town.configuration],
+                output: town.directory + "/bootstrap.out")
+            try eventually("gt rig add to be going on") { Disk.exists(mark) }
+            try town.startDaemon(["GASCLAWD_TOWN_BOOTSTRAP": "\(bootstraps)"], isReady: false)
+            try eventually("run to wait") { try town.wholeLog().contains("gasclawd bootstrap runs already") }
+            #expect(town.isDaemonAlive)
+            try Disk.replace(go, [])
+            #expect(try waitForEnd(of: pid) == .exited(0))
+            let events = try town.events()
+            try events.next("daemon.ready")
+            #expect(try town.servicePIDs().count == 3)
+            let daemon = try town.daemonPID
+            #expect(try Holders.lockHolder(FilePath(town.root)) == daemon)
+        }
+    }
+
+    @Test func aBootstrapBesideADaemonHasTheTownThatItMakesAndGivesItBack() throws {
+        try withEmptyFolder { town in
+            let (mark, go) = try hold("install", after: true, in: town)
+            try town.startDaemon(isReady: false)
+            try eventually("the daemon to answer") {
+                try town.status()?["state"]?.string.map { $0 != "starting" } == true
+            }
+            let pid = try town.start(
+                [MiniatureTown.gasclawd, "bootstrap", "--config", town.configuration],
+                output: town.directory + "/bootstrap.out")
+            try eventually("gt install to be done, but for its end") { Disk.exists(mark) }
+            #expect(try Holders.lockHolder(FilePath(town.root)) == pid)
+            try Disk.replace(go, [])
+            _ = try waitForEnd(of: pid)
+            let daemon = try town.daemonPID
+            try eventually("the daemon to have the town") { try Holders.lockHolder(FilePath(town.root)) == daemon }
+            #expect(town.isDaemonAlive)
+        }
+    }
+
     @Test func aSignalEndsItWithWhatItStarted() throws {
         try withEmptyFolder { town in
             try keep("gt", in: town)

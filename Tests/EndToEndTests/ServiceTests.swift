@@ -260,8 +260,61 @@ import Testing
             #expect(try town.servicePIDs() == before)
             // However it ends, the town is free then.
             try town.endDaemon(SIGKILL)
+            #expect(before.values.allSatisfy { Program.isAlive(Int32($0)) })
+            #expect(try Holders.lockHolder(FilePath(town.root)) == nil, "what it started has no part of it")
             let stop = try town.gasclawd("stop", environment: other)
             #expect(stop.status == .exited(0), "\(text(stop.errors))")
+        }
+    }
+
+    @Test(.enabled(if: getuid() == 0)) func aLockOfAStrangerKeepsNobodyFromStartingAndStopping() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.demand("chmod", "0755", town.directory, town.root)
+            let stranger = try town.start(
+                [
+                    "/usr/bin/env", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "flock",
+                    "--no-fork", town.root, "sleep", "600",
+                ], output: town.directory + "/stranger")
+            try eventually("the town to be locked") { try Holders.lockHolder(FilePath(town.root)) == stranger }
+            let doctor = text(try town.gasclawd("doctor").output)
+            #expect(doctor.contains("a process of user 65534 keeps gasclawd from locking its town"), "\(doctor)")
+            #expect(!doctor.contains("kill \(stranger)"))
+            try town.startDaemon()
+            #expect(try town.servicePIDs().count == 3)
+            let said = "pid \(stranger) (sleep) of user 65534 holds a lock on"
+            #expect(try town.wholeLog().split(separator: "\n").count { $0.contains(said) } == 1)
+            // It is taken as soon as it is free.
+            kill(stranger, SIGKILL)
+            waitpid(stranger, nil, 0)
+            let pid = try town.daemonPID
+            try eventually("the lock to be ours") { try Holders.lockHolder(FilePath(town.root)) == pid }
+            #expect(try town.endDaemon() == .exited(0))
+            let again = try town.start(
+                [
+                    "/usr/bin/env", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "flock",
+                    "--no-fork", town.root, "sleep", "600",
+                ], output: town.directory + "/stranger")
+            try eventually("the town to be locked") { try Holders.lockHolder(FilePath(town.root)) == again }
+            #expect(try town.gasclawd("stop").status == .exited(0))
+            #expect(
+                MiniatureTown.processes(of: town.directory).filter { $0 != again && Program.isAlive($0) }.isEmpty)
+        }
+    }
+
+    @Test func anotherNameOfTheSameTownIsTakenOver() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let before = try town.servicePIDs()
+            try Disk.link(town.directory + "/other-name", to: town.root)
+            town.name = "other-name"
+            try town.configure(sections: Self.all)
+            let result = try town.gasclawd("reload")
+            #expect(result.status == .exited(0), "\(text(result.errors))")
+            #expect(try town.servicePIDs() == before)
+            let pid = try town.daemonPID
+            #expect(try Holders.lockHolder(FilePath(town.root)) == pid)
         }
     }
 

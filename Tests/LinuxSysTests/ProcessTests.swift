@@ -20,6 +20,11 @@ struct ProcessTests {
         return try #require(identity)
     }
 
+    @Test func theUserOfAProcess() {
+        #expect(ProcessTable.userID(of: CurrentProcess.pid) == CurrentProcess.userID)
+        #expect(ProcessTable.userID(of: -1) == nil)
+    }
+
     @Test func theEndOfAProcessThatIsNoChildIsAnEvent() throws {
         let loop = try EventLoop()
         let identity = try stranger("sleep 600", on: loop)
