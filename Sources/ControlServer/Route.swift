@@ -94,7 +94,13 @@ enum Route {
         do throws(JSONError) { value = try JSONValue(parsing: body) } catch {
             throw ControlError(code: "bad_request", message: "the body is no JSON: \(error)")
         }
-        if value["all"]?.bool == true { return nil }
+        if value["all"]?.bool == true {
+            guard value["sessions"] == nil else {
+                throw ControlError(
+                    code: "bad_request", message: "sessions is a list of names, or all is true, and not both")
+            }
+            return nil
+        }
         guard let list = value["sessions"]?.array, !list.isEmpty, list.count <= 1000 else {
             throw ControlError(code: "bad_request", message: "sessions is a list of names, or all is true")
         }

@@ -66,6 +66,7 @@ import Testing
                 ("POST", "/v1/agents/reload", #"{"sessions":["a"]}"#, 200, nil),
                 ("POST", "/v1/agents/reload", #"{"sessions":[1]}"#, 400, "bad_request"),
                 ("POST", "/v1/agents/reload", "{}", 400, "bad_request"),
+                ("POST", "/v1/agents/reload", #"{"all":true,"sessions":["a"]}"#, 400, "bad_request"),
                 ("POST", "/v1/status", "", 405, "method_not_allowed"),
                 ("DELETE", "/healthz", "", 405, "method_not_allowed"),
                 ("GET", "/v1/leases", "", 405, "method_not_allowed"), ("GET", "/", "", 404, "not_found"),
