@@ -185,12 +185,18 @@ extension Daemon {
 
     /// Starts a service anew that has read a file for the last time.
     func restartService(_ name: String, changed path: String, mayBeItsOwn: Bool) {
-        guard let services, let service = ServiceName(rawValue: name), services.supervisor.isUp(service),
+        guard let services, let service = ServiceName(rawValue: name),
             let item = services.supervisor.item(service), item.isWanted
         else { return }
+        // One that is on its way up may have read it, too.
+        let starting =
+            services.attempts[service] == nil ? nil : services.daemonChild.map { ServiceProcess($0.identity) }
+        guard let process = services.supervisor.process(of: service) ?? starting else { return }
+        guard services.supervisor.isUp(service) || process == starting else { return }
         if mayBeItsOwn, Timestamp.now - item.since < Self.settlingTime { return }
-        if let process = services.supervisor.process(of: service),
-            let started = ProcessTable.startedAt(ProcessIdentity(process)),
+        if let readOnce = services.readOnce, readOnce.process == process {
+            if readOnce.isCurrent(path, in: configuration.town.root) { return }
+        } else if let started = ProcessTable.startedAt(ProcessIdentity(process)),
             isOlder(configuration.town.root.appending(path), than: started)
         {
             return
@@ -200,9 +206,16 @@ extension Daemon {
         loop.atEndOfTurn { services.handle(.wanted(service, .restart)) }
     }
 
-    /// A change that we learn of late: whoever was started after it has read it.
+    /// A change that we learn of late: whoever was started after it has read it. The time of modification says nothing,
+    /// for a file that is moved here keeps it.
     private func isOlder(_ path: FilePath, than start: Timestamp) -> Bool {
-        do throws(SystemError) { return try Syscalls.status(of: path).modifiedAt <= start } catch { return false }
+        do throws(SystemError) {
+            let file = try Syscalls.status(of: path)
+            let link = try Syscalls.status(of: path, followingLinks: false)
+            return Timestamp(microseconds: max(file.changed, link.changed) / 1000) <= start
+        } catch {
+            return false
+        }
     }
 
     /// Ends the whole town, then us.

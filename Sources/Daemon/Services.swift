@@ -41,6 +41,8 @@ final class Services {
     }
 
     private static let conflictInterval = Duration.seconds(15)
+    /// Each look for the mayor is a process, and clients may write as often as they like.
+    static let lookPause = Duration.seconds(1)
 
     let loop: EventLoop
     let store: StateStore
@@ -81,7 +83,15 @@ final class Services {
     /// The last attempt was the stored command in its pane; the next one is gt's.
     var wasMayorRespawned = false
     /// Set while the mayor is waited for: looks for it now.
-    var lookSooner: (() -> Void)?
+    var mayorWait: PacedWork?
+    /// Which wait it is.
+    var waitSerial: UInt64 = 0
+    /// Looks for a mayor that was not started through us.
+    private(set) lazy var mayorReturn = PacedWork(pause: Self.lookPause, on: loop) { [weak self] done in
+        if let self { lookForReturned(then: done) } else { done() }
+    }
+    /// What the gt daemon has read; nil: it was started by others, or by an older version of us.
+    var readOnce: ReadOnce?
     var followers: [String: LogFollower] = [:]
 
     /// Who asked for a change by hand and waits for what comes of it.
@@ -106,6 +116,7 @@ final class Services {
         calls = RunningCalls(folder: store.calls, log: log)
         saved = store.read(store.services) { log.warning("\($0)") }
         written = saved.map { $0.encoded() + [10] }
+        readOnce = ReadOnce(saved?["daemon_read"])
         supervisor = Supervisor(
             managed: managed, saved: saved, seed: UInt64.random(in: .min ... .max), at: Timestamp.now)
     }
@@ -115,6 +126,7 @@ final class Services {
         guard !isReadOnly else { return }
         saved = store.read(store.services) { [log] in log.warning("\($0)") }
         written = saved.map { $0.encoded() + [10] }
+        readOnce = ReadOnce(saved?["daemon_read"])
         supervisor = Supervisor(
             managed: supervisor.managed, saved: saved, seed: UInt64.random(in: .min ... .max), at: Timestamp.now)
     }
@@ -349,7 +361,9 @@ final class Services {
 
     private func persist() {
         mustPersist = false
-        let bytes = supervisor.snapshot.encoded() + [10]
+        var snapshot = supervisor.snapshot.object ?? [:]
+        if let readOnce { snapshot["daemon_read"] = readOnce.json }
+        let bytes = JSONValue.object(snapshot).encoded() + [10]
         guard bytes != written, !isReadOnly else { return }
         do throws(SystemError) {
             try AtomicFile.replace(store.services, with: bytes, durable: false)
@@ -467,7 +481,8 @@ final class Services {
             loop.cancel(timer)
         }
         (timers, deadlines, alarm, persistTimer) = ([:], [:], nil, nil)
-        lookSooner = nil
+        endWait()
+        mayorReturn.cancel()
         let going = Array(commands.values)
         commands = [:]
         attempts = [:]
@@ -560,7 +575,7 @@ final class Services {
         switch report.spec {
         case Spec.heartbeat: heartbeatWritten()
         case Spec.daemonOutput, Spec.doltLog: readOutput(report.spec)
-        case Spec.clients: if report.exists { clientWritten() }
+        case Spec.clients: if report.exists { clientWritten(report.path) }
         default: refreshObstacles()
         }
     }

@@ -48,6 +48,7 @@ extension Services {
             let output = try Syscalls.open(
                 store.daemonOutput, flags: O_WRONLY | O_CREAT | O_APPEND | O_EXCL, mode: 0o600)
             follow(store.daemonOutput, id: Spec.daemonOutput, from: .beginning)
+            let digests = ReadOnce.digests(in: place.root)
             var child: Child?
             child = try Child(
                 [gt] + TownCommands.runDaemon, environment: place.environment, directory: place.root, output: output,
@@ -57,6 +58,7 @@ extension Services {
                 child = nil
             }
             daemonChild = child
+            readOnce = child.map { ReadOnce(process: ServiceProcess($0.identity), digests: digests) }
         } catch {
             return failed(.daemon, attempt, "\(error)")
         }

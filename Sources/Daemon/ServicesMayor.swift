@@ -90,23 +90,38 @@ extension Services {
     /// An agent that was not started through us comes back without a word: it is looked for while gt may mend.
     func lookForReturn() {
         for wait in [5, 15, 40] as [Int64] {
-            loop.schedule(after: .seconds(wait)) { [weak self] in self?.lookForReturned() }
+            loop.schedule(after: .seconds(wait)) { [weak self] in self?.mayorReturn.ask() }
         }
     }
 
-    private func lookForReturned() {
+    func lookForReturned(then done: @escaping () -> Void) {
         guard !isEnding, attempts[.mayor] == nil, supervisor.managed.contains(.mayor), !supervisor.isUp(.mayor) else {
-            return
+            return done()
         }
         lookForMayor { [self] look in
+            defer { done() }
             guard !isEnding, attempts[.mayor] == nil, !supervisor.isUp(.mayor) else { return }
             if case .alive(let process) = look { handle(.found(.mayor, ServiceProcess(process), detail: "")) }
         }
     }
 
     /// A client has written who it is: it may be the mayor, also if it took no lease.
-    func clientWritten() {
-        if let lookSooner { lookSooner() } else { lookForReturned() }
+    func clientWritten(_ path: FilePath) {
+        if let mayorWait { return mayorWait.ask() }
+        guard !isEnding, attempts[.mayor] == nil, let item = supervisor.item(.mayor), !supervisor.isUp(.mayor) else {
+            return
+        }
+        // One that nobody wants may be started by hand all the same; of the others' files it says nothing.
+        if item.isWanted || isMayors(path) { mayorReturn.ask() }
+    }
+
+    /// Whether a client's file is that of an agent in the mayor's folder.
+    private func isMayors(_ path: FilePath) -> Bool {
+        guard let bytes = ServicePlace.read(path),
+            let directory = SessionFile.read(bytes, name: path.lastName)?.directory
+        else { return false }
+        // The town's root may have other names.
+        return FilePath(directory).lastComponent?.string == "mayor"
     }
 
     /// The gt daemon has just been started: at its first heartbeat it starts the mayor itself
@@ -198,13 +213,13 @@ extension Services {
     /// - Parameter otherwise: Called when its time is over.
     private func awaitMayor(_ attempt: UInt64, _ limit: Duration, otherwise: @escaping () -> Void) {
         let deadline = EventLoop.now + limit.wholeMicroseconds * 1000
-        var isLooking = false
-        func look() {
-            guard isCurrent(.mayor, attempt), !isLooking else { return }
-            isLooking = true
+        endWait()
+        let serial = waitSerial
+        let looks = PacedWork(pause: Self.lookPause, on: loop) { [unowned self] done in
+            guard isCurrent(.mayor, attempt), waitSerial == serial else { return done() }
             lookForMayor { [self] look in
-                isLooking = false
-                guard isCurrent(.mayor, attempt), lookSooner != nil else { return }
+                defer { done() }
+                guard isCurrent(.mayor, attempt), waitSerial == serial else { return }
                 if case .alive(let process) = look { return answered(.mayor, attempt, process) }
                 guard EventLoop.now >= deadline else { return }
                 endWait()
@@ -215,18 +230,19 @@ extension Services {
             let left = Duration.nanoseconds(max(1, deadline - EventLoop.now))
             deadlines[.mayor] = loop.schedule(after: min(Self.lookInterval, left)) { [unowned self] in
                 deadlines[.mayor] = nil
-                look()
+                looks.ask()
                 if EventLoop.now < deadline { wait() }
             }
         }
-        endWait()
-        lookSooner = look
+        mayorWait = looks
         wait()
     }
 
     /// Nobody waits for the mayor any more.
     func endWait() {
-        lookSooner = nil
+        waitSerial += 1
+        mayorWait?.cancel()
+        mayorWait = nil
         if let timer = deadlines.removeValue(forKey: .mayor) { loop.cancel(timer) }
     }
 

@@ -350,6 +350,94 @@ import Testing
         }
     }
 
+    @Test func aChangedFileOfTheDaemonRestartsItWhateverItsTimesSay() throws {
+        try withTown(sections: "[services]\nmanage = [\"daemon\"]") { town in
+            try town.install()
+            let path = town.root + "/mayor/daemon.json"
+            var settings = try #require(try Disk.object(path))
+            func prepare(_ name: String, interval: String) throws -> String {
+                settings["heartbeat"] = ["enabled": true, "interval": .string(interval)]
+                let prepared = town.directory + "/" + name
+                try Disk.overwrite(prepared, settings)
+                try town.demand("touch", "-d", "1 day ago", prepared)
+                return prepared
+            }
+            try town.demand("mv", try prepare("a", interval: "5m"), path)
+            let (renamed, linked) = (try prepare("b", interval: "7m"), try prepare("c", interval: "9m"))
+            try town.startDaemon()
+            var pid = try #require(try town.servicePIDs()["daemon"])
+            var pids: Set<Int?> = [nil, Int(pid)]
+            func change(_ how: () throws -> Void) throws {
+                try how()
+                let up = try town.events().next("service.up") { !pids.contains($0["pid"]?.integer) }
+                pid = Int32(up["pid"]?.integer ?? 0)
+                pids.insert(Int(pid))
+            }
+            try change { try town.demand("mv", renamed, path) }
+            // Another gasclawd knows what it was started with.
+            try town.endDaemon(SIGKILL)
+            try town.startDaemon()
+            #expect(try town.servicePIDs()["daemon"] == pid)
+            // What says the same is no change.
+            try town.demand("touch", path)
+            try town.demand("cp", path, path + ".copy")
+            try town.demand("mv", path + ".copy", path)
+            #expect(try town.gasclawd("reload").status == .exited(0))
+            #expect(try town.servicePIDs()["daemon"] == pid)
+            try change { try town.demand("ln", "-sfn", linked, path) }
+        }
+    }
+
+    @Test func clientsThatWriteMakeFewLooksForAMayorThatIsDown() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            let calls = town.directory + "/tmux-calls"
+            try Disk.replace(
+                town.bin + "/tmux",
+                Array(
+                    "#!/bin/sh\necho \"$PPID $*\" >>\(calls)\nPATH=/usr/local/bin:/usr/bin:/bin exec tmux \"$@\"\n".utf8
+                ),
+                mode: 0o755)
+            try town.startDaemon()
+            _ = try town.startCrew("ada")
+            let daemon = try town.daemonPID
+            func looks() throws -> Int {
+                try (Disk.text(calls) ?? "").split(separator: "\n").count {
+                    $0.hasPrefix("\(daemon) ") && $0.contains("list-panes") && $0.contains("hq-mayor")
+                }
+            }
+            /// The looks that are made while clients write for so long.
+            func looksWhileWriting(for time: Duration) throws -> (looks: Int, seconds: Int) {
+                let (before, start) = (try looks(), ContinuousClock.now)
+                var count = 0
+                while ContinuousClock.now - start < time {
+                    count += 1
+                    try Disk.overwrite(town.configDirectory + "/sessions/999999.json", Array("{\"n\":\(count)}".utf8))
+                    usleep(5000)
+                }
+                _ = try town.status()
+                return (try looks() - before, Int((ContinuousClock.now - start).components.seconds))
+            }
+            try Disk.overwrite(town.root + "/ESTOP", Array("x".utf8))
+            #expect(try town.gasclawd("services", "stop", "mayor").status == .exited(0))
+            // It is wanted, and held back.
+            #expect(try town.gasclawd("services", "start", "mayor").status == .exited(1))
+            #expect(try town.service("mayor")?["wanted"] == "up")
+            // Three more are made after its end, whoever writes.
+            let wanted = try looksWhileWriting(for: .seconds(3))
+            #expect(wanted.looks >= 1 && wanted.looks <= wanted.seconds + 2 + 3, "\(wanted)")
+            #expect(try town.gasclawd("services", "stop", "mayor").status == .exited(0))
+            let unwanted = try looksWhileWriting(for: .seconds(6))
+            #expect(unwanted.looks <= 1 + 3, "\(unwanted)")
+            // It may be that somebody has started it by hand.
+            let before = try looks()
+            try Disk.overwrite(
+                town.configDirectory + "/sessions/999998.json",
+                Array("{\"pid\":999998,\"cwd\":\"\(town.root)/mayor\"}".utf8))
+            try eventually("a look") { try looks() > before }
+        }
+    }
+
     @Test func byHandTheyAreStoppedStartedAndRestarted() throws {
         try withTown(sections: Self.all) { town in
             try town.install()
