@@ -125,6 +125,15 @@ public struct AlertBook: Sendable {
         return true
     }
 
+    /// Somebody set the clock: what is not told again stays so for as long as before.
+    ///
+    /// - Parameter jump: How far; negative: back.
+    public mutating func clockSet(by jump: Duration) {
+        for (receiver, types) in moments {
+            moments[receiver] = types.mapValues { ($0.fields, $0.time + jump) }
+        }
+    }
+
     /// Compares what is open with the status.
     ///
     /// - Returns: What has to be told now: what is over.

@@ -155,6 +155,16 @@ public struct IncidentBook: Sendable {
             .compactMap(\.describedAt).min().map { max($0 + Self.describeInterval, now) }
     }
 
+    /// Somebody set the clock: pauses last as long as they had to. When an incident began and ended stays as written.
+    ///
+    /// - Parameter jump: How far; negative: back.
+    public mutating func clockSet(by jump: Duration) {
+        retryAt = retryAt.map { $0 + jump }
+        for (condition, incident) in incidents {
+            incidents[condition]?.describedAt = incident.describedAt.map { $0 + jump }
+        }
+    }
+
     // MARK: - What came of a step
 
     /// bd is about to be called to file it. What this changes has to be on disk before.

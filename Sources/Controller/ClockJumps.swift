@@ -8,7 +8,7 @@ import Timekeeping
 /// What waits for a time waits as long as it would have, whichever way the clock went; only an end that a provider named
 /// stays the instant that it is.
 extension Controller {
-    mutating func clockSet(by jump: Duration, _ now: Timestamp) {
+    mutating func clockSet(by jump: Duration) {
         guard plantedFault != .ignoresSetClock else { return }
         let distance = jump < .zero ? .zero - jump : jump
         // What time servers put right is not worth a word.
@@ -17,7 +17,7 @@ extension Controller {
             effects.append(
                 .note("the clock was set \(way) by \(distance.brief): what waits goes on waiting as long as it had to"))
         }
-        pool.clockSet(by: jump, at: now)
+        pool.clockSet(by: jump)
         for process in leases.keys { leases[process]?.clockSet(by: jump) }
         // Rows are compared with these. Ahead they would make old what is not read yet.
         if jump < .zero { activatedAt = activatedAt + jump }

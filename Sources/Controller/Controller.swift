@@ -147,11 +147,6 @@ public struct Controller: Sendable {
     /// Draws the consequences of what has happened.
     public mutating func handle(_ input: Input, at now: Timestamp) -> [Effect] {
         effects = []
-        // Who hands inputs over tells of a jump first; a small step back may have escaped it.
-        if case .clockSet = input {
-        } else if now < handledUpTo, handledUpTo.microseconds != .min {
-            clockSet(by: now - handledUpTo, now)
-        }
         handledUpTo = now
         // What the pool has told, not what the clock says: a cooldown that ends now ends a time without a key.
         let wasExhausted = pool.isExhausted
@@ -212,7 +207,7 @@ public struct Controller: Sendable {
         case .townChanged(let path): effects.append(.emit(.townChanged(path: redactor.redact(path))))
         case .townLocated(let root): canonicalRoot = root
         case .stopping: isEnding = true
-        case .clockSet(let jump): clockSet(by: jump, now)
+        case .clockSet(let jump): clockSet(by: jump)
         case .woke: break
         }
         // Before all is known nothing is decided.

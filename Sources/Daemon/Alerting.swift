@@ -26,6 +26,7 @@ final class Alerting {
     private let redact: ([UInt8]) -> String
     private let onChange: () -> Void
     private(set) var book: AlertBook
+    private var clock = ClockWatch()
     private var receivers: [String: Configuration.Alert.Receiver] = [:]
     private var environment: [String] = []
     private var curl: String?
@@ -77,6 +78,7 @@ final class Alerting {
 
     func take(_ record: EventRecord) {
         guard !book.rules.isEmpty else { return }
+        if let jump = clock.jump(at: .now) { book.clockSet(by: jump) }
         send(book.take(record))
     }
 

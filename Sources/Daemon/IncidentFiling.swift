@@ -21,6 +21,7 @@ final class IncidentFiling {
     private let redact: (String) -> String
     private let write: (JSONValue) -> Bool
     private var book: IncidentBook
+    private var clock = ClockWatch()
     var client: BeadsClient
     private var isBusy = false
     private var timer: EventLoop.Timer?
@@ -53,8 +54,15 @@ final class IncidentFiling {
     }
 
     func settle(_ status: JSONValue) {
-        book.settle(status, at: .now)
+        book.settle(status, at: currentTime())
         next()
+    }
+
+    /// The time, to which the pauses are fitted first if somebody set the clock.
+    private func currentTime() -> Timestamp {
+        let now = Timestamp.now
+        if let jump = clock.jump(at: now) { book.clockSet(by: jump) }
+        return now
     }
 
     private func next() {
@@ -62,7 +70,7 @@ final class IncidentFiling {
         if let timer { loop.cancel(timer) }
         timer = nil
         guard !waitForLeftovers() else { return }
-        let now = Timestamp.now
+        let now = currentTime()
         guard let step = book.step(at: now) else {
             save()
             guard let wake = book.nextWake(after: now) else { return }
@@ -134,7 +142,7 @@ final class IncidentFiling {
     }
 
     private func take(_ result: Result<JSONValue, BeadsError>, of step: IncidentStep) {
-        let now = Timestamp.now
+        let now = currentTime()
         let data: JSONValue
         switch result {
         case .success(let value): data = value

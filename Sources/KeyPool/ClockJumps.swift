@@ -4,30 +4,32 @@ import Timekeeping
 
 extension Cooldown {
     /// After the clock was set: the end that a provider named is an instant of the wall clock and stays; what was to last
-    /// for a time lasts as long as before.
-    mutating func clockSet(by jump: Duration, at now: Timestamp) {
+    /// for a time lasts as long as before. So does the limit, which counts from ``since``: it comes down to less than
+    /// what was named only while the clock is far behind.
+    mutating func clockSet(by jump: Duration) {
         since = since + jump
-        if !isNamed { until = until + jump }
-        until = min(until, now + KeyPool.resetMax)
+        if !isNamed { end = end + jump }
     }
 
-    /// Taken up by a process whose clock is behind the one that wrote it: it lasts no longer than it was to last.
+    /// Taken up by a process whose clock may have been set while nobody looked: it lasts no longer than it was to last,
+    /// and what a provider named is kept.
     mutating func cut(at now: Timestamp) {
         if since > now {
-            if !isNamed { until = now + (until - since) }
+            if !isNamed { end = now + (end - since) }
+            since = now
+        } else if isNamed, until <= now, end > now, end - now <= KeyPool.resetMax {
+            // The clock was behind when it was taken up before, and is right now.
             since = now
         }
-        // Written while the clock was wrong: nothing rests longer than a subscription's longest window.
-        until = min(until, now + KeyPool.resetMax)
     }
 }
 
 extension KeyMemory {
     /// - Parameter jump: How far the clock was set.
-    mutating func clockSet(by jump: Duration, at now: Timestamp) {
+    mutating func clockSet(by jump: Duration) {
         lastUsed = lastUsed.map { $0 + jump }
         retired = retired.map { $0 + jump }
-        cooldown?.clockSet(by: jump, at: now)
+        cooldown?.clockSet(by: jump)
         evidence = evidence.map { Evidence(cause: $0.cause, lease: $0.lease, time: $0.time + jump) }
     }
 
@@ -43,12 +45,10 @@ extension KeyMemory {
 extension KeyPool {
     /// Somebody set the clock: nothing waits longer for that, and nothing ends before its time.
     ///
-    /// - Parameters:
-    ///   - jump: How far; negative: back.
-    ///   - now: The time that it is since then.
-    public mutating func clockSet(by jump: Duration, at now: Timestamp) {
-        for id in records.keys { records[id]?.memory.clockSet(by: jump, at: now) }
-        for id in remembered.keys { remembered[id]?.clockSet(by: jump, at: now) }
+    /// - Parameter jump: How far; negative: back.
+    public mutating func clockSet(by jump: Duration) {
+        for id in records.keys { records[id]?.memory.clockSet(by: jump) }
+        for id in remembered.keys { remembered[id]?.clockSet(by: jump) }
         for (name, account) in accounts where account.goneSince != nil {
             accounts[name]?.goneSince = account.goneSince.map { $0 + jump }
         }

@@ -88,7 +88,7 @@ extension KeyMemory {
             "window": .optional(window?.rawValue),
             "cooldown": cooldown.map {
                 [
-                    "cause": .string($0.cause.rawValue), "since": time($0.since), "until": time($0.until),
+                    "cause": .string($0.cause.rawValue), "since": time($0.since), "until": time($0.end),
                     "named": .bool($0.isNamed),
                 ]
             } ?? .null,

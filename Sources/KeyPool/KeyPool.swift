@@ -6,11 +6,22 @@ import Timekeeping
 /// Why a key is not given out until an instant.
 public struct Cooldown: Sendable, Hashable {
     public var cause: Cause
-    public var since: Timestamp
-    /// When the key is ready again.
-    public var until: Timestamp
+    /// When it was seen; moved when the clock is set, so that no more time has passed since then.
+    public internal(set) var since: Timestamp
+    /// The end as it was named or reckoned. It is kept, also where a clock that is wrong makes it absurd.
+    var end: Timestamp
     /// The provider named the end: it is an instant of the wall clock, whatever is done to ours.
-    public var isNamed = false
+    public internal(set) var isNamed: Bool
+
+    init(cause: Cause, since: Timestamp, until end: Timestamp, isNamed: Bool = false) {
+        self.cause = cause
+        self.since = since
+        self.end = end
+        self.isNamed = isNamed
+    }
+
+    /// When the key is ready again: nothing rests longer than a subscription's longest window.
+    public var until: Timestamp { min(end, since + KeyPool.resetMax) }
 }
 
 /// One observation that a key failed, as the pool needs it.

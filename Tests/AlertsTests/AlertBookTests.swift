@@ -94,6 +94,14 @@ let start = Timestamp(microseconds: 1_790_000_000_000_000)
         #expect(take(reload("finished", "x")).map(\.isRecovery) == [true])
     }
 
+    @Test(arguments: [-86400, -30, 30, 86400]) mutating func aSetClockTellsNoMomentTwice(_ jump: Int) {
+        let event = Event.key("activated", id: "a", account: "1", reason: "rotate")
+        #expect(take(event).count == 1)
+        book.clockSet(by: .seconds(jump))
+        #expect(take(event, after: 59 + jump).isEmpty)
+        #expect(take(event, after: 60 + jump).count == 1)
+    }
+
     @Test mutating func twoRulesOfOneReceiverTellItOnceAndTwoReceiversEach() {
         book.configure([
             AlertRule(receiver: "r", events: ["keys.exhausted"]), AlertRule(receiver: "r", events: ["keys.exhausted"]),

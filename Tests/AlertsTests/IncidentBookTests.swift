@@ -140,6 +140,29 @@ import Timekeeping
         #expect(book.step(at: at(0)) != nil)
     }
 
+    @Test(arguments: [-86400, -300, 300, 86400]) mutating func aSetClockChangesNoPause(_ jump: Int) throws {
+        book.settle(status(services: service("parked")), at: at(0))
+        for second in [0, 100, 200] { book.failed(try #require(book.step(at: at(second))), at: at(second)) }
+        // 20 s from 200 on; 5 s later somebody sets the clock.
+        book.clockSet(by: .seconds(jump))
+        #expect(book.step(at: at(205 + jump)) == nil)
+        #expect(book.nextWake(after: at(205 + jump)) == at(220 + jump))
+        #expect(book.step(at: at(219 + jump)) == nil)
+        #expect(book.step(at: at(220 + jump)) != nil)
+    }
+
+    @Test(arguments: [-86400, -200, 200, 86400])
+    mutating func aSetClockChangesNotHowOftenABeadIsDescribed(_ jump: Int) throws {
+        book.settle(status(services: service("parked")), at: at(0))
+        try file("hq-1")
+        book.settle(status(services: service("parked", detail: "port 3307 is taken")), at: at(10))
+        book.clockSet(by: .seconds(jump))
+        #expect(book.step(at: at(10 + jump)) == nil)
+        #expect(book.nextWake(after: at(10 + jump)) == at(300 + jump))
+        #expect(book.step(at: at(299 + jump)) == nil)
+        #expect(book.step(at: at(300 + jump)) != nil)
+    }
+
     @Test mutating func everyKindHasATitleAndATextWithoutAnyKey() {
         let keys: JSONValue = [
             [

@@ -24,20 +24,41 @@ struct Rules {
         if command == .clear { cleared.insert(key) }
     }
 
+    /// A rest as it is saved: a named end is kept as it was named, and the wait for it ends with the limit at the latest.
+    private struct Rest {
+        var since: Timestamp
+        var kept: Timestamp
+        let isNamed: Bool
+
+        init?(_ cooldown: JSONValue?) {
+            guard let since = cooldown?["since"]?.string.flatMap({ Timestamp(rfc3339: $0) }),
+                let kept = cooldown?["until"]?.string.flatMap({ Timestamp(rfc3339: $0) })
+            else { return nil }
+            self.since = since
+            self.kept = kept
+            isNamed = cooldown?["named"] == true
+        }
+
+        var end: Timestamp { min(kept, since + KeyPool.resetMax) }
+    }
+
     /// Who set the clock moved no end that a provider named, and made no other wait longer or shorter.
-    private mutating func checkClock(_ jump: Duration, _ simulation: Simulation) throws(Violation) {
+    private mutating func checkClock(
+        _ jump: Duration, _ before: Controller, _ simulation: Simulation
+    ) throws(Violation) {
         let keys = simulation.controller.snapshot["keys"]
+        let formerKeys = before.snapshot["keys"]
         for (id, former) in resting.sorted(by: { $0.key < $1.key }) {
-            guard let cooldown = keys?[id.text]?["cooldown"],
-                let until = cooldown["until"]?.string.flatMap({ Timestamp(rfc3339: $0) })
-            else { continue }
-            let expected = cooldown["named"] == true ? former : former + jump
-            guard until == min(expected, simulation.now + KeyPool.resetMax) else {
+            guard let rest = Rest(keys?[id.text]?["cooldown"]), let old = Rest(formerKeys?[id.text]?["cooldown"]) else {
+                continue
+            }
+            let isKept = rest.isNamed ? rest.kept == old.kept : rest.end == former + jump
+            guard isKept, rest.since == old.since + jump, rest.end <= simulation.now + KeyPool.resetMax else {
                 throw Violation(
                     rule: "a set clock changes no wait",
-                    detail: "\(id): \(former.rfc3339) → \(until.rfc3339), set by \(jump)")
+                    detail: "\(id): \(former.rfc3339) → \(rest.end.rfc3339), set by \(jump)")
             }
-            resting[id] = until
+            resting[id] = rest.end
         }
     }
 
@@ -50,13 +71,16 @@ struct Rules {
         var out: Set<KeyID> = []
         for (name, memory) in records {
             guard let id = KeyID(text: name) else { continue }
-            // A rest that a clock of before made longer than any may be is cut at the start.
-            if let cooldown = memory["cooldown"],
-                let since = cooldown["since"]?.string.flatMap({ Timestamp(rfc3339: $0) }),
-                let until = cooldown["until"]?.string.flatMap({ Timestamp(rfc3339: $0) })
-            {
-                let isCut = since > simulation.now && cooldown["named"] != true
-                rests[id] = min(isCut ? simulation.now + (until - since) : until, simulation.now + KeyPool.resetMax)
+            // What was written by a clock that is ahead of ours lasts no longer than it was to last. A named end is kept.
+            if var rest = Rest(memory["cooldown"]) {
+                let now = simulation.now
+                if rest.since > now {
+                    if !rest.isNamed { rest.kept = now + (rest.kept - rest.since) }
+                    rest.since = now
+                } else if rest.isNamed, rest.end <= now, rest.kept > now, rest.kept <= now + KeyPool.resetMax {
+                    rest.since = now
+                }
+                rests[id] = rest.end
             }
             if memory["disabled"]?.object != nil { out.insert(id) }
         }
@@ -75,7 +99,7 @@ struct Rules {
         if case .rotationRequested = input {
             moved.formUnion(before.leases.values.filter { $0.key == before.pool.active }.map(\.process))
         }
-        if case .clockSet(let jump) = input { try checkClock(jump, simulation) }
+        if case .clockSet(let jump) = input { try checkClock(jump, before, simulation) }
         if case .reloadRequested = input { moved.formUnion(before.leases.keys) }
         for effect in effects {
             switch effect {

@@ -83,7 +83,7 @@ extension Simulation {
         case 22: if random.oneIn(8) { try crashInTheMiddle() }
         case 23:
             guard random.oneIn(6) else { return }
-            try setClock(by: .seconds(random.pick([-7200, -60, -1, 1, 60, 7200, 2 * 86400])))
+            try setClock(by: .seconds(random.pick([-31 * 86400, -7200, -60, -1, 1, 60, 7200, 2 * 86400])))
         case 24...27: try finishWork()
         default: try pass(.seconds(random.pick([1, 1, 7, 29, 61, 400, 4000])))
         }
