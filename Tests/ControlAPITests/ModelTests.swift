@@ -142,7 +142,7 @@ import Timekeeping
         #expect(agent["busy"]?.isNull == true)
         #expect(json["watch"]?["probe_ms"]?.isNull == true)
         #expect(json["config"]?["ok"] == true)
-        #expect(json["town"]?.object?.names == ["root", "installed", "estop", "holds", "rejected"])
+        #expect(json["town"]?.object?.names == ["root", "installed", "estop", "holds", "rejected", "bootstrap"])
     }
 
     @Test func itServesWhileAKeyIsReady() {
