@@ -130,7 +130,7 @@ extension Controller {
             let held = self
             restart(now, .key) { held.isToGoOn($0, now) }
         }
-        let mayStart = holds.isDisjoint(with: [.stop, .shuttingDown]) || plantedFault == .ignoresStop
+        let mayStart = holds.isDisjoint(with: [.stop, .shuttingDown, .away]) || plantedFault == .ignoresStop
         guard hasReadyKey, !isEnding, mayStart else { return }
         lookAtRevivals(now)
         // Who is down because of us comes first; how its pane is, is known in a moment.

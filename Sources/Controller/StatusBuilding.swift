@@ -18,6 +18,8 @@ public struct Surroundings: Sendable {
     public var bootstrapProblem: String?
     /// When that is tried again.
     public var bootstrapRetryAt: Timestamp?
+    /// Why the town that was here is not here now.
+    public var townProblem: String?
     /// Why Claude Code's own files cannot be prepared.
     public var clientProblem: String?
     /// Where gt's list of agents differs from ours, by session.
@@ -155,7 +157,9 @@ extension Controller {
         }
         if isRotationLimited(now) { return "\(Self.rotationsMax) rotations within 10 minutes: keys cool, agents stay" }
         if let problem = surroundings.serviceProblem { return problem }
-        if let problem = surroundings.bootstrapProblem ?? surroundings.clientProblem { return problem }
+        if let problem = surroundings.bootstrapProblem ?? surroundings.townProblem ?? surroundings.clientProblem {
+            return problem
+        }
         if let polled = surroundings.watch.polled.first { return "polled instead of watched: \(polled)" }
         if let problem = surroundings.watchProblem ?? surroundings.ruleProblem { return problem }
         if let error = config.errors.first { return "configuration refused: \(error)" }

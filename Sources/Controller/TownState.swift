@@ -46,6 +46,8 @@ public enum TownHold: Sendable, Hashable {
     case deaconPaused
     /// `daemon/shutting-down`: `gt down` is at work (gt: cmd/down.go:107-133).
     case shuttingDown
+    /// `mayor/town.json` is missing where it was: the volume is not mounted, or the folder has another name.
+    case away
 
     /// For people.
     public var text: String {
@@ -55,6 +57,7 @@ public enum TownHold: Sendable, Hashable {
         case .parked(let rig): "rig \(rig) is parked"
         case .deaconPaused: "the deacon is paused"
         case .shuttingDown: "the town is being shut down (daemon/shutting-down)"
+        case .away: "the town's folder is not there"
         }
     }
 }
@@ -114,6 +117,8 @@ extension Controller {
 
     /// Compares what each agent was started with to what gt would start now.
     mutating func reconcileTown(_ now: Timestamp) {
+        // What is missing says nothing.
+        guard !holds.contains(.away) else { return }
         for lease in leases.values.sorted(by: { $0.process.pid < $1.process.pid }) where !lease.isNested {
             let process = lease.process
             let digest = town.effective(for: lease.identity).digest
@@ -179,7 +184,7 @@ extension Controller {
         switch hold {
         case .stop: effects.append(.emit(stopEvent(isOn, rig: nil, note)))
         case .rigStop(let rig): effects.append(.emit(stopEvent(isOn, rig: rig, note)))
-        case .parked, .deaconPaused, .shuttingDown:
+        case .parked, .deaconPaused, .shuttingDown, .away:
             effects.append(.note(isOn ? hold.text : "no longer: \(hold.text)"))
         }
     }
@@ -196,7 +201,7 @@ extension Controller {
     /// Why an agent is not to be started anew now; nil: it may be.
     public func hold(on identity: AgentIdentity) -> TownHold? {
         if holds.isEmpty || plantedFault == .ignoresStop { return nil }
-        var reasons: [TownHold] = [.stop, .shuttingDown]
+        var reasons: [TownHold] = [.away, .stop, .shuttingDown]
         if let rig = identity.rig { reasons += [.rigStop(rig), .parked(rig)] }
         // Boot looks after the deacon: it would bring it back.
         if identity.role == .deacon || identity.role == .boot { reasons.append(.deaconPaused) }

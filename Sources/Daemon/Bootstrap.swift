@@ -218,7 +218,14 @@ final class Bootstrap {
     private func install(_ done: @escaping Done) {
         let root = place.root
         let interrupted = Unfinished.read(store.unfinished).flatMap { $0.root == root && $0.rig == nil ? $0 : nil }
-        if place.isInstalled, interrupted == nil { return done(.skipped, "\(root.shown) is a town") }
+        if place.isInstalled, interrupted == nil {
+            services.townMemory.note(place.files.town, at: root)
+            return done(.skipped, "\(root.shown) is a town")
+        }
+        // Nobody has asked for another town: this one's volume is not mounted.
+        if mode == .supervised, interrupted == nil, services.townMemory.knows(root) {
+            return done(.failed, TownMemory.absence(root))
+        }
         var arguments = TownCommands.install(root.string, doltPort: configuration.services.doltPort)
         if place.isInstalled { arguments.append("--force") }
         guard mode != .dry else { return done(.would, wouldCall([arguments])) }
@@ -237,8 +244,11 @@ final class Bootstrap {
         // Only what this step has made is ever removed.
         // A town that is whole may have been used since: it is not taken for a part of this.
         let isFresh = interrupted.map { $0.isFresh && !place.isInstalled } ?? Self.isAbsentOrEmpty(root)
+        // One that lives on its own, whatever has become of its folder, is not of this step's making.
+        let doltBefore = place.dolt ?? interrupted?.dolt
         do throws(SystemError) {
-            try store.write(Unfinished(root: root, rig: nil, isFresh: isFresh).json, to: store.unfinished)
+            try store.write(
+                Unfinished(root: root, rig: nil, isFresh: isFresh, dolt: doltBefore).json, to: store.unfinished)
         } catch {
             if !wasFolder, isFresh, interrupted == nil, mayRemove(root, hold) { remove(root, keepingFolder: false) }
             return done(.failed, "\(error)")
@@ -247,11 +257,11 @@ final class Bootstrap {
             let isThere = place.isInstalled
             guard failure != nil || !isThere || interruption != nil else {
                 removeMark()
+                services.townMemory.note(place.files.town, at: root)
                 services.refreshObstacles()
                 return done(.done, "gt install \(root.shown)")
             }
-            // It leaves dolt running (gt: cmd/install.go).
-            services.stopDolt(nil) { [self] _ in
+            func cleanUp() {
                 let isRemoved = isFresh && mayRemove(root, hold)
                 if isRemoved { remove(root, keepingFolder: wasFolder) }
                 // What stays is no whole town, though it may look like one; another folder of the name is not ours to mend.
@@ -259,6 +269,9 @@ final class Bootstrap {
                 done(
                     .failed, failure ?? "gt says that it has made the town, but \(place.files.town.shown) is not there")
             }
+            // It leaves dolt running (gt: cmd/install.go).
+            guard let dolt = place.dolt, dolt != doltBefore else { return cleanUp() }
+            services.stopDolt(dolt) { _ in cleanUp() }
         }
     }
 
@@ -431,6 +444,11 @@ final class Bootstrap {
         Unfinished.read(store.unfinished).map { $0.root == root && $0.rig == nil } ?? false
     }
 
+    /// The dolt that lived before an installation that was interrupted.
+    static func doltBeforeInstallation(_ store: StateStore) -> ProcessIdentity? {
+        Unfinished.read(store.unfinished)?.dolt
+    }
+
     private static func isAbsentOrEmpty(_ path: FilePath) -> Bool {
         guard Syscalls.exists(path) else { return true }
         do throws(SystemError) {
@@ -486,15 +504,19 @@ private struct Unfinished: Equatable {
     let rig: String?
     /// The folder did not exist or was empty before.
     let isFresh: Bool
+    /// The town's dolt, if it lived before.
+    var dolt: ProcessIdentity?
 
     var json: JSONValue {
         [
+            "dolt": dolt.map { ["pid": JSONValue($0.pid), "start": JSONValue($0.startTime)] } ?? .null,
             "step": .string(rig == nil ? "install" : "rig"), "root": .string(root.string),
             "rig": rig.map(JSONValue.string) ?? .null, "fresh": .bool(isFresh),
         ]
     }
 
-    init(root: FilePath, rig: String?, isFresh: Bool) {
+    init(root: FilePath, rig: String?, isFresh: Bool, dolt: ProcessIdentity? = nil) {
+        self.dolt = dolt
         self.root = root
         self.rig = rig
         self.isFresh = isFresh
@@ -505,8 +527,12 @@ private struct Unfinished: Equatable {
             guard let bytes = ServicePlace.read(path) else { return nil }
             let value = try JSONValue(parsing: bytes)
             guard let root = value["root"]?.string else { return nil }
+            let dolt = value["dolt"]
+            let pid = dolt?["pid"]?.integer.flatMap(Int32.init(exactly:))
+            let start = dolt?["start"]?.integer.flatMap(UInt64.init(exactly:))
             return Unfinished(
-                root: FilePath(root), rig: value["rig"]?.string, isFresh: value["fresh"]?.bool ?? false)
+                root: FilePath(root), rig: value["rig"]?.string, isFresh: value["fresh"]?.bool ?? false,
+                dolt: pid.flatMap { pid in start.map { ProcessIdentity(pid: pid, startTime: $0) } })
         } catch { return nil }
     }
 }

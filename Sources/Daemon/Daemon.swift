@@ -21,8 +21,10 @@ import Timekeeping
 /// Somebody who asked for a reload and waits until the agents are back.
 struct ReloadWaiter {
     let call: ControlCall
-    let answer: ControlReply
+    let answer: ReloadAnswer
     let timer: EventLoop.Timer
+    /// What came of the agents that were started anew meanwhile: nil, or why the last attempt failed.
+    var outcomes: [String: String?] = [:]
 }
 
 /// Performs: the event loop, the watches, the commands, the control server. What it does is decided by the controller.
@@ -33,6 +35,9 @@ public final class Daemon {
     let options: DaemonOptions
     var configuration: Configuration
     let store: StateStore
+    let townMemory: TownMemory
+    /// The town was away when its files were to be read first.
+    var isTownUnread = false
     /// The links that a package brought, where we are behind them.
     let installedLinks: Links.Installed?
     let loop: EventLoop
@@ -141,6 +146,7 @@ public final class Daemon {
         configuration = options.configuration
         installedLinks = Self.installedLinks(home: options.environment.variables["HOME"], log: log)
         store = StateStore(directory: configuration.paths.state, bin: installedLinks?.bin)
+        townMemory = TownMemory(store, log: log)
         // Each agent costs a few descriptors; 1,024 is what select(2) can count, and nothing here uses that.
         ResourceLimits.raiseOpenFiles(to: 16_384)
         // Our memory holds the keys.
@@ -353,6 +359,7 @@ public final class Daemon {
         ring?.append(Array(line.utf8))
         alerting?.take(record)
         if event.type == "agent.reload.finished" { planListing() }
+        noteReload(event)
         log.log(level: event.level, "\(event.type)", metadata: event.metadata)
         planTurnEnd()
     }

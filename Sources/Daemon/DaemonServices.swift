@@ -36,7 +36,7 @@ extension Daemon {
         }
         let services = Services(
             managed: configuration.managedServices, place: ServicePlace(configuration, toolbox), store: store,
-            loop: loop, log: log, owner: owner)
+            loop: loop, log: log, owner: owner, townMemory: townMemory)
         self.services = services
         askForPatience()
         isBootstrappedByOther = true
@@ -200,6 +200,9 @@ extension Daemon {
             isOlder(configuration.town.root.appending(path), than: started)
         {
             return
+        }
+        if let why = services.supervisor.refusalOfRestart(service) {
+            return log.warning("\(path) has changed, and \(name) is not restarted for it: \(why)")
         }
         log.notice("\(name) is restarted: \(path) has changed, and it reads it only once")
         // Not from inside the decision that asked for it.

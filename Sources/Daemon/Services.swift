@@ -48,6 +48,7 @@ final class Services {
     let store: StateStore
     let log: Logger
     let owner: Owner
+    let townMemory: TownMemory
     private(set) var place: ServicePlace
     private(set) var supervisor: Supervisor
     private var saved: JSONValue?
@@ -105,8 +106,9 @@ final class Services {
     /// - Parameter isReadOnly: Nothing is written down.
     init(
         managed: [ServiceName], place: ServicePlace, store: StateStore, loop: EventLoop, log: Logger, owner: Owner,
-        isReadOnly: Bool = false
+        townMemory: TownMemory? = nil, isReadOnly: Bool = false
     ) {
+        self.townMemory = townMemory ?? TownMemory(store, isReadOnly: isReadOnly, log: log)
         self.isReadOnly = isReadOnly
         self.place = place
         self.store = store
@@ -412,9 +414,9 @@ final class Services {
         let left = isReadOnly ? [] : calls.leftovers()
         func finish() {
             guard !isEnding else { return }
-            guard !isReadOnly, Bootstrap.isInstallationUnfinished(place.root, store), place.dolt != nil else {
-                return next()
-            }
+            guard !isReadOnly, Bootstrap.isInstallationUnfinished(place.root, store), let dolt = place.dolt,
+                dolt != Bootstrap.doltBeforeInstallation(store)
+            else { return next() }
             stopDolt(nil) { [self] problem in
                 if let problem { log.warning("\(problem)") }
                 if !isEnding { next() }
@@ -538,6 +540,7 @@ final class Services {
             return .absent("gt is not found (install it, or add its folder to town.path, then gasclawd reload)")
         }
         guard place.isInstalled else {
+            if townMemory.knows(place.root) { return .absent(TownMemory.absence(place.root)) }
             return .absent("there is no town at \(place.root.shown) (gasclawd bootstrap makes one)")
         }
         if name == .dolt, place.toolbox.dolt == nil {
@@ -610,6 +613,12 @@ final class Services {
                 .failure(ControlError(code: "not_found", message: "\(name) is not managed (services.manage)")))
         }
         refreshObstacles()
+        if wish == .restart, let why = supervisor.refusalOfRestart(service) {
+            return reply(
+                .failure(
+                    ControlError(
+                        code: "unavailable", message: "\(name) is left as it is, for it could not be started: \(why)")))
+        }
         handle(.wanted(service, wish))
         waiters.append(Waiter(name: service, isUpWanted: wish != .stop, isByHand: true, reply: reply))
         answerWaiters()

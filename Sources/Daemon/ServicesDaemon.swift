@@ -115,6 +115,8 @@ extension Services {
             guard let process = supervisor.process(of: .daemon) else { return }
             // The file is asked once more: no watch is above suspicion.
             if heartbeat != before { return watchHeartbeat() }
+            // Where the town is away there is no file to write.
+            guard place.isInstalled else { return watchHeartbeat() }
             handle(.unhealthy(.daemon, process, reason: "no heartbeat for \(wait.brief)"))
         }
     }

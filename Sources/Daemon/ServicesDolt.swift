@@ -20,7 +20,8 @@ extension Services {
 
     /// Takes up a server that runs already; whether it works is asked at once.
     func adoptDolt() {
-        guard supervisor.managed.contains(.dolt), let process = place.dolt else { return }
+        // The files that name it may be away.
+        guard supervisor.managed.contains(.dolt), let process = place.dolt ?? leftover(.dolt) else { return }
         handle(.found(.dolt, ServiceProcess(process), detail: ""))
         checkDolt()
     }
@@ -98,9 +99,11 @@ extension Services {
     /// Asks now: also after a call of gt or bd has failed, for which dolt may be the reason.
     func checkDolt() {
         guard !isEnding, supervisor.isUp(.dolt), let process = supervisor.process(of: .dolt) else { return }
+        // It is not judged while its folder is away.
+        guard place.isInstalled else { return planQuery(Self.queryInterval) }
         queryDolt { [self] failure in
             guard !isEnding, supervisor.process(of: .dolt) == process, supervisor.isUp(.dolt) else { return }
-            guard let failure else {
+            guard let failure, place.isInstalled else {
                 doltFailures = 0
                 return planQuery(Self.queryInterval)
             }

@@ -35,6 +35,8 @@ struct StateStore {
     var daemonOutput: FilePath { directory.appending("gt-daemon.out") }
     /// A step of the bootstrap that is not to be taken for done: it was interrupted if the file is there.
     var unfinished: FilePath { directory.appending("bootstrap.json") }
+    /// Where whole towns have been.
+    var towns: FilePath { directory.appending("towns.json") }
     /// Held by whoever brings the town into being.
     var bootstrapLock: FilePath { directory.appending("bootstrap.lock") }
     /// The calls of gt that go on.

@@ -34,6 +34,8 @@ extension Daemon {
     func watchTownFiles() {
         guard let watcher else { return }
         handle(.townForgotten)
+        noteTown()
+        isTownUnread = isTownAway
         dueTownFiles = []
         for rig in watchedRigs { unwatch(rig) }
         var found: [FilePath] = []
@@ -95,6 +97,9 @@ extension Daemon {
     }
 
     func lookAtTown(_ report: WatchReport) {
+        noteTown()
+        // That its files are missing says nothing while all of it is: it is looked at again when it is back.
+        guard !isTownAway else { return }
         switch report.spec {
         case Spec.stop: lookAtStopSoon(report.path, exists: report.exists)
         case let spec where spec.hasPrefix(Spec.rigStops): lookAtStopSoon(report.path, exists: report.exists)
@@ -129,6 +134,7 @@ extension Daemon {
     }
 
     private func readDueTown(_ source: TownReadingSource) {
+        guard !isTownAway else { return dueTownFiles = [] }
         let files = dueTownFiles.sorted { $0.path < $1.path }
         dueTownFiles = []
         if !files.isEmpty { readTown(files, source) }
@@ -146,6 +152,19 @@ extension Daemon {
             dueTownFiles.subtract(files)
             readDueTown(.change)
         }
+    }
+
+    /// The town is back: what it says now counts.
+    func readWholeTown() {
+        let roles = AgentRole.allCases.map(\.rawValue)
+        var files: [TownFile] = [.settings, .presets, .rigs, .daemon] + roles.map(TownFile.role)
+        for rig in watchedRigs.sorted() {
+            files += [.rigSettings(rig: rig), .rigPresets(rig: rig)]
+            files += roles.map { .rigRole(rig: rig, role: $0) }
+        }
+        dueTownFiles = []
+        readTown(files, isTownUnread ? .first : .change)
+        isTownUnread = false
     }
 
     private func content(_ path: FilePath) -> TownReading.Content {
@@ -166,9 +185,24 @@ extension Daemon {
     /// Why an agent may not be started anew at this moment. The file itself is looked at: its event may be on its way.
     func holdText(_ identity: AgentIdentity) -> String? {
         if let hold = controller.hold(on: identity) { return hold.text }
+        if isTownAway { return TownHold.away.text }
         var files: [(String, TownHold)] = [("ESTOP", .stop), ("daemon/shutting-down", .shuttingDown)]
         if let rig = identity.rig, AgentIdentity.isName(rig) { files.append(("ESTOP.\(rig)", .rigStop(rig))) }
         return files.first { Syscalls.exists(root.appending($0.0)) }?.1.text
+    }
+
+    /// Looks at all of them as they are now.
+    func lookAtHolds() {
+        for path in [root.appending("ESTOP")] + watchedRigs.sorted().map({ root.appending("ESTOP.\($0)") }) {
+            lookAtStop(path, exists: Syscalls.exists(path))
+        }
+        for case .parked(let rig) in controller.holds {
+            let path = root.appending(".beads-wisp/config/\(rig).json")
+            lookAtRigState(path, exists: Syscalls.exists(path))
+        }
+        let pause = root.appending(".runtime/deacon/paused.json")
+        lookAtPause(pause, exists: Syscalls.exists(pause))
+        handle(.held(.shuttingDown, Syscalls.exists(root.appending("daemon/shutting-down"))))
     }
 
     /// gt makes the file and then writes into it: one that is empty is looked at once more before it is told.
@@ -176,7 +210,7 @@ extension Daemon {
     private func lookAtStopSoon(_ path: FilePath, exists: Bool) {
         guard exists, small(path)?.isEmpty == true else { return lookAtStop(path, exists: exists) }
         loop.schedule(after: max(configuration.reload.settle, .milliseconds(20))) { [unowned self] in
-            lookAtStop(path, exists: Syscalls.exists(path))
+            if !isTownAway { lookAtStop(path, exists: Syscalls.exists(path)) }
         }
     }
 

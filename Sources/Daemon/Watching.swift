@@ -46,7 +46,7 @@ extension Daemon {
         }
         reloader?.recover(
             store.read(store.asides) { [log] in log.warning("\($0)") },
-            mayRespawn: !Syscalls.exists(configuration.town.root.appending("ESTOP")))
+            mayRespawn: !Syscalls.exists(configuration.town.root.appending("ESTOP")) && !isTownAway)
         followed = FollowedFiles(
             saved: store.read(store.offsets) { [log] in log.warning("\($0)") }, on: loop
         ) { [log] path, error in
@@ -193,7 +193,9 @@ extension Daemon {
         case Spec.notes: if report.exists { adoptNote(report.path) }
         case Spec.town:
             locateTown()
-            handle(.townChanged(path: report.path.safe))
+            let wasAway = controller.holds.contains(.away)
+            noteTown()
+            if !wasAway, !isTownAway { handle(.townChanged(path: report.path.safe)) }
             if report.exists, bootstrap?.isRunning != true { startBootstrap() }
         case Spec.client[0], Spec.client[1]: client?.check()
         case Spec.socket: if !report.exists { restoreSocket() }
@@ -266,8 +268,12 @@ extension Daemon {
 
     /// Answers `gasclawd reload`, at once or when the agents are back.
     func reload(_ call: ControlCall, wait: Duration?) {
-        let answer = reload()
-        guard let wait, case .value = answer, controller.hasPendingReloads else { return call.reply(answer) }
+        let answer: ReloadAnswer
+        switch reload() {
+        case .failure(let refusal): return call.reply(refusal.reply)
+        case .success(let value): answer = value
+        }
+        guard let wait, controller.hasPendingReloads else { return call.reply(.value(.object(answer.json))) }
         let serial = call.serial
         let timer = loop.schedule(after: wait) { [unowned self] in
             guard let waiter = reloadWaiters.removeValue(forKey: serial) else { return }
@@ -280,19 +286,29 @@ extension Daemon {
         reloadWaiters[serial] = ReloadWaiter(call: call, answer: answer, timer: timer)
     }
 
-    /// Answers those who wait for the agents, when all are back.
+    /// Answers those who wait for the agents, when all are back or are to be left as they are.
     func answerReloadWaiters() {
         guard !reloadWaiters.isEmpty, !controller.hasPendingReloads else { return }
         for waiter in reloadWaiters.values {
             loop.cancel(waiter.timer)
-            waiter.call.reply(waiter.answer)
+            waiter.call.reply(waiter.answer.reply(waiter.outcomes))
         }
         reloadWaiters = [:]
     }
 
+    /// Keeps in mind what those who wait are to be told.
+    func noteReload(_ event: Event) {
+        let isFailure = event.type == "agent.reload.failed"
+        guard !reloadWaiters.isEmpty, isFailure || event.type == "agent.reload.finished",
+            let session = event["session"]?.string
+        else { return }
+        let why = isFailure ? event["detail"]?.string ?? "it failed" : nil
+        for serial in reloadWaiters.keys { reloadWaiters[serial]?.outcomes.updateValue(why, forKey: session) }
+    }
+
     /// What `gasclawd reload` is answered: the new generation and who is to be restarted, or why it was refused.
     @discardableResult
-    func reload() -> ControlReply {
+    func reload() -> Result<ReloadAnswer, ReloadRefusal> {
         report(
             notifier.send([.reloading(monotonicMicroseconds: EventLoop.now / 1000)]), of: "RELOADING")
         let before = controller.generation
@@ -309,17 +325,18 @@ extension Daemon {
         guard status.config.errors.isEmpty else {
             let error = ControlError(
                 code: "refused", message: "the configuration is refused: \(status.config.errors.first ?? "")")
-            return .valueWithStatus(
-                [
-                    "ok": false, "errors": .array(status.config.errors.map(JSONValue.string)),
-                    "error": error.json["error"] ?? .null,
-                ], 422)
+            return .failure(
+                ReloadRefusal(
+                    reply: .valueWithStatus(
+                        [
+                            "ok": false, "errors": .array(status.config.errors.map(JSONValue.string)),
+                            "error": error.json["error"] ?? .null,
+                        ], 422)))
         }
-        return .value([
-            "ok": true, "generation": JSONValue(status.generation),
-            "agents_to_reload": .array(
-                status.agents.filter { $0.pendingReload != nil }.map { .string($0.session) }),
-        ])
+        return .success(
+            ReloadAnswer(
+                generation: status.generation,
+                sessions: status.agents.filter { $0.pendingReload != nil }.map(\.session)))
     }
 
     /// Reads the configuration and puts it into force as a whole, or not at all.

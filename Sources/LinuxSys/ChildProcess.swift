@@ -159,7 +159,7 @@ public final class Command {
             }
         }
         guard code == 0 else {
-            throw SystemError(call: "posix_spawn", subject: FilePath(path).shown, errno: Errno(rawValue: code))
+            throw spawnError(code, program: path, directory: directory)
         }
         // Our unreaped child keeps its number, so the descriptor cannot be another process's.
         let child = pid

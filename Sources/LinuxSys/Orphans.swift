@@ -91,7 +91,7 @@ public final class Child {
             }
         }
         guard code == 0 else {
-            throw SystemError(call: "posix_spawn", subject: FilePath(path).shown, errno: Errno(rawValue: code))
+            throw spawnError(code, program: path, directory: directory)
         }
         let child = pid
         OwnChildren.insert(child)

@@ -117,3 +117,14 @@ private func escaped(_ byte: UInt8) -> String {
     let digits = Array("0123456789abcdef")
     return "\\x\(digits[Int(byte >> 4)])\(digits[Int(byte & 15)])"
 }
+
+/// Why a program could not be started.
+///
+/// posix_spawn(3) has one number for a program and for the folder it is to run in: a missing folder is told as one.
+func spawnError(_ code: Int32, program: String, directory: FilePath?) -> SystemError {
+    let errno = Errno(rawValue: code)
+    if let directory, errno == .noSuchFileOrDirectory || errno == .notDirectory, !Syscalls.isDirectory(directory) {
+        return SystemError(call: "chdir", subject: directory.shown, errno: errno)
+    }
+    return SystemError(call: "posix_spawn", subject: FilePath(program).shown, errno: errno)
+}

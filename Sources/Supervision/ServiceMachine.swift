@@ -246,7 +246,7 @@ struct ServiceMachine: Sendable, Hashable {
             } else {
                 enter(
                     .mending(until: now + policy.mendingTime, isDeath: true), now,
-                    "it ended: \(status); it may be brought back")
+                    "it ended: \(status)")
             }
         case .stopping:
             process = nil

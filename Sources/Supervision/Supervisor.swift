@@ -158,13 +158,17 @@ public struct Supervisor: Sendable {
         var state: String
         switch machine.state {
         case .down: state = "down"
-        case .starting, .mending: state = "starting"
+        case .starting: state = "starting"
+        case .mending(_, let isDeath):
+            // Who keeps us from starting it keeps gt from it too.
+            state = isHeldBack(machine) ? "down" : "starting"
+            if !isHeldBack(machine), isDeath { detail += "; it may be brought back" }
         case .up: state = "up"
         case .backoff: state = "backoff"
         case .parked: state = "parked"
         case .stopping: state = "stopping"
         }
-        if machine.isWanted, machine.state == .down || machine.retryAt != nil {
+        if machine.isWanted, state == "down" || machine.retryAt != nil {
             if case .absent = machine.obstacle { state = "absent" }
             if let blocker = blocker(of: name) { detail = detail.isEmpty ? blocker : "\(blocker); before: \(detail)" }
         }
@@ -172,6 +176,30 @@ public struct Supervisor: Sendable {
         return ServiceItem(
             name: name, isWanted: machine.isWanted, state: state, pid: machine.process?.pid,
             restarts: machine.restarts, since: machine.since, nextRetryAt: machine.retryAt, detail: detail)
+    }
+
+    private func isHeldBack(_ machine: ServiceMachine) -> Bool {
+        switch machine.obstacle {
+        case .absent, .held: true
+        case .waiting, nil: false
+        }
+    }
+
+    /// Why a service that lives, or is about to, must not be ended for a restart: it could not be started again. nil:
+    /// it could, or there is nothing to end.
+    public func refusalOfRestart(_ name: ServiceName) -> String? {
+        guard let machine = machines[name] else { return nil }
+        switch machine.state {
+        case .up, .starting, .mending: break
+        case .down, .backoff, .parked, .stopping: return nil
+        }
+        if isHeldBack(machine) { return machine.obstacle?.reason }
+        guard let other = firstMissing(before: name), let before = machines[other] else { return nil }
+        switch before.state {
+        case .backoff, .parked: return "\(other.rawValue) is not up"
+        case .down: return isOnItsWay(other) ? nil : "\(other.rawValue) is not up"
+        case .starting, .mending, .stopping, .up: return nil
+        }
     }
 
     /// Whether a service that is down will be started: it waits for one before it that is not in trouble.

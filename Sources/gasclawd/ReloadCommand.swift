@@ -34,15 +34,12 @@ struct ReloadCommand: ParsableCommand {
         switch status {
         case 200:
             guard !json else { return }
-            let agents = (answer["agents_to_reload"]?.array ?? []).compactMap(\.string)
-            Output.write("generation \(answer["generation"]?.integer ?? 0) is in force\n")
-            if !agents.isEmpty {
-                Output.write("\(wait ? "" : "to be ")started anew: \(agents.joined(separator: " "))\n")
-            }
+            tell(answer)
         case 422:
             let errors = (answer["errors"]?.array ?? []).compactMap(\.string)
             throw CommandFailure(code: 78, lines: json ? [] : errors)
         default:
+            if !json, answer["generation"] != nil { tell(answer) }
             throw CommandFailure(
                 code: status == 409 ? 75 : 1,
                 "reload: "
@@ -50,5 +47,20 @@ struct ReloadCommand: ParsableCommand {
                         answer["error"]?["message"]?.string ?? "HTTP \(status)",
                         "gasclawd status shows how things stand"))
         }
+    }
+
+    /// What is in force, and what has become of whom.
+    private func tell(_ answer: JSONValue) {
+        func names(_ member: String) -> [String]? { answer[member]?.array?.compactMap(\.string) }
+        Output.write("generation \(answer["generation"]?.integer ?? 0) is in force\n")
+        let planned = names("agents_to_reload") ?? []
+        guard let done = names("agents_reloaded") else {
+            if !planned.isEmpty { Output.write("to be started anew: \(planned.joined(separator: " "))\n") }
+            return
+        }
+        let failed = (answer["agents_failed"]?.array ?? []).compactMap { $0["session"]?.string }
+        let left = planned.filter { !done.contains($0) && !failed.contains($0) }
+        if !done.isEmpty { Output.write("started anew: \(done.joined(separator: " "))\n") }
+        if !left.isEmpty { Output.write("left as they are: \(left.joined(separator: " "))\n") }
     }
 }

@@ -464,6 +464,24 @@ import Testing
         }
     }
 
+    @Test func underTheEmergencyStopTheMayorIsNotEndedForARestart() throws {
+        try withTown(sections: Self.all) { town in
+            try town.install()
+            try town.startDaemon()
+            let pid = try #require(try town.servicePIDs()["mayor"])
+            try Disk.overwrite(town.root + "/ESTOP", Array("x".utf8))
+            try eventually("the stop to be known") { try town.status()?["town"]?["estop"] == true }
+            let restart = try town.gasclawd("services", "restart", "mayor")
+            #expect(restart.status == .exited(1))
+            #expect(text(restart.errors).contains("the emergency stop is on (gt thaw)"), "\(text(restart.errors))")
+            #expect(Program.isAlive(pid))
+            #expect(try town.service("mayor")?["state"]?.string == "up")
+            #expect(try town.gasclawd("services", "stop", "mayor").status == .exited(0))
+            #expect(try town.gasclawd("services", "restart", "mayor").status == .exited(1))
+            #expect(try town.service("mayor")?["detail"]?.string == "the emergency stop is on (gt thaw)")
+        }
+    }
+
     @Test func aTownThatIsTakenDownIsLeftAlone() throws {
         try withTown(sections: "[services]\nmanage = [\"dolt\"]") { town in
             try town.install()

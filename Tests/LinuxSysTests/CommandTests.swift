@@ -15,6 +15,20 @@ struct CommandTests {
         #expect(!result.timedOut)
     }
 
+    @Test func aMissingFolderIsNotTakenForAMissingProgram() throws {
+        func failure(_ program: String, in directory: FilePath) throws -> String {
+            do throws(SystemError) {
+                try Command.run(
+                    [program], environment: [], directory: directory, timeout: .seconds(60), on: try EventLoop()
+                ) { _ in }
+                return ""
+            } catch { return "\(error)" }
+        }
+        #expect(try failure("/bin/true", in: "/nowhere/at/all").hasPrefix("chdir /nowhere/at/all: "))
+        #expect(try failure("/bin/true", in: "/etc/passwd").hasPrefix("chdir /etc/passwd: "))
+        #expect(try failure("/nowhere/true", in: "/").hasPrefix("posix_spawn /nowhere/true: "))
+    }
+
     @Test func aDeathBySignalIsNotAnExit() throws {
         #expect(try EventLoop().shell("kill -KILL $$").status == .signalled(SIGKILL))
     }

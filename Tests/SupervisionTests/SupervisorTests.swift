@@ -84,6 +84,29 @@ import Timekeeping
         #expect(actions.contains { if case .start(.dolt, _) = $0 { true } else { false } })
     }
 
+    @Test func whatCouldNotBeStartedAgainIsNotEndedForARestart() {
+        var stage = Stage.up()
+        #expect(ServiceName.allCases.allSatisfy { stage.supervisor.refusalOfRestart($0) == nil })
+        stage.handle(.obstacle(.mayor, .held("the emergency stop is on")))
+        #expect(stage.supervisor.refusalOfRestart(.mayor) == "the emergency stop is on")
+        #expect(stage.supervisor.refusalOfRestart(.daemon) == nil)
+        stage.kill(.mayor)
+        #expect(stage.state(.mayor) == "down")
+        #expect(stage.detail(.mayor) == "the emergency stop is on; before: it ended: signal 9")
+        #expect(!stage.supervisor.isOnItsWay(.mayor) && stage.supervisor.isSettled(at: stage.now))
+        stage.handle(.obstacle(.mayor, nil))
+        #expect(stage.state(.mayor) == "starting")
+        #expect(stage.detail(.mayor) == "it ended: signal 9; it may be brought back")
+        // A service that waits for one in trouble is not ended either; for one that is about to come it is.
+        stage = Stage.up()
+        stage.kill(.dolt)
+        #expect(stage.supervisor.refusalOfRestart(.daemon) == "dolt is not up")
+        #expect(stage.supervisor.refusalOfRestart(.dolt) == nil)
+        stage.pass(.seconds(5))
+        #expect(stage.state(.dolt) == "starting")
+        #expect(stage.supervisor.refusalOfRestart(.daemon) == nil)
+    }
+
     @Test func theEndOfOneTouchesNoOther() {
         var stage = Stage.up()
         stage.actions = []
