@@ -247,6 +247,7 @@ public struct Controller: Sendable {
         times += probes.planned.values.map(\.due)
         times += returns.values.map(\.due)
         times += [parking.notBefore].compactMap { $0 }
+        times += leases.values.compactMap(mendedBy)
         if isRotationLimited(now) {
             times.append(rotations[rotations.count - Self.rotationsMax] + Self.rotationsWindow)
         }

@@ -100,6 +100,22 @@ extension Controller {
         return cause.effect.restarts != .nobody
     }
 
+    /// How long a stall may last that a reload is to mend; as a service that is not up (contract C).
+    static let stallPatience = Duration.seconds(60)
+
+    /// Until when nothing is wrong with an agent that has stopped: its first reload is on its way.
+    func mendedBy(_ lease: Lease) -> Timestamp? {
+        guard let stalled = lease.stalledAt, let pending = lease.pending, hold(on: lease.identity) == nil,
+            pending.attempts == 0 || (pending.attempts == 1 && reload?.process == lease.process)
+        else { return nil }
+        return max(stalled, pending.since) + Self.stallPatience
+    }
+
+    /// Whether an agent has stopped and nothing is about to mend it: a rotation in order troubles nobody.
+    func isStuck(_ lease: Lease, _ now: Timestamp) -> Bool {
+        lease.isStalled && mendedBy(lease).map { $0 <= now } ?? true
+    }
+
     /// Busy agents are waited for.
     func isHeldBack(_ lease: Lease) -> Bool { lease.isBusy == true && !lease.isStalled }
 

@@ -132,6 +132,8 @@ extension Controller {
         let living = leases.values.count { $0.place?.socket == socket && !$0.isNested }
         // Sessions are ended one by one; several at once have lost their server.
         guard isCrash ?? (living + recent.count > 1) else { return }
+        // We have ended them ourselves.
+        guard !isEnding else { return }
         effects.append(.note("the tmux server has died; its agents are brought back"))
         lostServers = lostServers.filter { now - $0.value < Self.serverTime }
         lostServers[socket] = now

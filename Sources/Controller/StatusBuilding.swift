@@ -115,9 +115,11 @@ extension Controller {
     private func waitsFor(_ lease: Lease) -> String? {
         guard let pending = lease.pending, reload?.process != lease.process else { return nil }
         if let hold = hold(on: lease.identity) { return "waits: \(hold.text)" }
-        if pending.attempts > 0 { return "attempt \(pending.attempts) failed; again at \(pending.notBefore.rfc3339)" }
+        if pending.attempts > 0 {
+            return "attempt \(pending.attempts) failed; again at \(pending.notBefore.rfc3339InSeconds)"
+        }
         return isHeldBack(lease)
-            ? "busy until its turn ends, at the latest \((pending.since + settings.patience).rfc3339)" : nil
+            ? "busy until its turn ends, at the latest \((pending.since + settings.patience).rfc3339InSeconds)" : nil
     }
 
     /// Agents that have ended and are to be brought back.
@@ -128,7 +130,8 @@ extension Controller {
             -> StatusReport.AgentItem
         {
             let why =
-                hold(on: identity).map { "waits: \($0.text)" } ?? "it has ended; looked at again at \(due.rfc3339)"
+                hold(on: identity).map { "waits: \($0.text)" }
+                ?? "it has ended; looked at again at \(due.rfc3339InSeconds)"
             return StatusReport.AgentItem(
                 session: session, role: identity.role.rawValue, rig: identity.rig, pid: nil, isRunning: false, key: nil,
                 since: since, isStalled: false, isBusy: nil, isUnmanaged: false, pendingReload: reason.rawValue,
@@ -151,7 +154,7 @@ extension Controller {
                 return "no key: \(settings.accounts) holds none (add one as \(settings.accounts)/1/config.toml)"
             }
             if let until = pool.records.values.compactMap({ $0.memory.cooldown?.until }).min() {
-                return "no ready key: the first one is ready at \(until.rfc3339)"
+                return "no ready key: the first one is ready at \(until.rfc3339InSeconds)"
             }
             return "no ready key: all are disabled"
         }
@@ -166,7 +169,7 @@ extension Controller {
         if let file = rejectedTown.values.min(by: { $0.path < $1.path }) {
             return "a file of the town is refused: \(file.error)"
         }
-        if let stalled = leases.values.filter(\.isStalled).min(by: { $0.session < $1.session }) {
+        if let stalled = leases.values.filter({ isStuck($0, now) }).min(by: { $0.session < $1.session }) {
             return "agent stalled: \(stalled.session)"
         }
         if let agent = unmanagedItems.first {

@@ -34,6 +34,8 @@ struct ServiceMachine: Sendable, Hashable {
     var obstacle: Obstacle?
     /// Since when it is wanted and not up.
     private(set) var missingSince: Timestamp?
+    /// It was parked, and has not been up since.
+    private(set) var wasParked = false
     private var backoff: Backoff
     /// It is parked only because somebody else has what it needs.
     private var isBlocked = false
@@ -59,6 +61,7 @@ struct ServiceMachine: Sendable, Hashable {
             // The clock may have been set: nobody waits longer than the longest wait.
             if backoff.isParked {
                 state = .parked(until: min(retry, now + policy.parkedRetry))
+                wasParked = true
             } else {
                 state = .backoff(until: min(retry, now + policy.delayMax))
             }
@@ -131,6 +134,7 @@ struct ServiceMachine: Sendable, Hashable {
         isBlocked = false
         since = now
         self.detail = detail
+        if case .parked = new { wasParked = true } else if isUp || !isWanted { wasParked = false }
         if isUp || !isWanted { missingSince = nil } else if missingSince == nil { missingSince = now }
         actions.append(.persist)
     }
@@ -238,15 +242,15 @@ struct ServiceMachine: Sendable, Hashable {
             process = nil
             tell(.exited, pid: pid, status: status, "")
             guard isWanted else { return enter(.down, now) }
-            guard name == .mayor else { return retreat("it ended: \(status)", now, policy, &random) }
+            guard name == .mayor else { return retreat(Self.ending(status), now, policy, &random) }
             // gt's hook or its daemon bring it back at once if they can; but not over and over.
             if case .park(let until) = backoff.failed(at: now, policy, using: &random) {
-                enter(.parked(until: until), now, "it ended: \(status)")
-                tell(.parked, "it ended: \(status)")
+                enter(.parked(until: until), now, Self.ending(status))
+                tell(.parked, Self.ending(status))
             } else {
                 enter(
                     .mending(until: now + policy.mendingTime, isDeath: true), now,
-                    "it ended: \(status)")
+                    Self.ending(status))
             }
         case .stopping:
             process = nil
@@ -254,6 +258,9 @@ struct ServiceMachine: Sendable, Hashable {
         default: return
         }
     }
+
+    /// How nobody's child ended is not known.
+    private static func ending(_ status: String) -> String { status == "ended" ? "it ended" : "it ended: \(status)" }
 
     mutating func unhealthy(_ concerned: ServiceProcess, _ reason: String, _ now: Timestamp) {
         guard isUp, process == concerned else { return }

@@ -233,7 +233,8 @@ public struct Supervisor: Sendable {
 
     private func isTrouble(_ machine: ServiceMachine, _ now: Timestamp) -> Bool {
         guard machine.isWanted, !machine.isUp else { return false }
-        if case .parked = machine.state { return true }
+        // One that is tried again is in trouble until it is up.
+        if machine.wasParked { return true }
         if case .absent = machine.obstacle { return true }
         return machine.isMissing(at: now, policy)
     }

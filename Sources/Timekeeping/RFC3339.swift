@@ -34,6 +34,9 @@ extension Timestamp {
         return "\(padded(parts.hour, 2)):\(padded(parts.minute, 2)):\(padded(parts.second, 2))"
     }
 
+    /// RFC 3339 in UTC for people: the second in which it lies.
+    public var rfc3339InSeconds: String { "\(rfc3339.prefix { $0 != "." && $0 != "Z" })Z" }
+
     /// Reads RFC 3339 as it stands in transcripts and state files: `T` or a space between date and time,
     /// any number of fractional digits (those beyond microseconds are cut off), `Z` or a numeric offset.
     ///

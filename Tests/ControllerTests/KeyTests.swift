@@ -242,7 +242,39 @@ import Timekeeping
         #expect(agent.session == "hq-mayor" && agent.role == "mayor" && agent.isStalled && agent.isRunning)
         #expect(agent.isBusy == false && agent.key == ids[0] && agent.pendingReload == "key")
         #expect(report.generation == harness.controller.generation)
-        #expect(report.detail == "agent stalled: hq-mayor")
+        // Its reload is on its way.
+        #expect(report.state == .ready)
+    }
+
+    @Test func aStallThatAReloadIsAboutToMendIsNoTroubleUnlessItLastsOrFails() throws {
+        var harness = try Harness(keys: 2)
+        let mayor = try harness.launch("hq-mayor")
+        let deacon = try harness.launch("hq-deacon")
+        harness.pass(10)
+        try harness.fail(mayor, Say.week, status: 403)
+        let first = try #require(harness.order)
+        try harness.fail(deacon, Say.week, status: 403)
+        #expect(harness.report().state == .ready)
+        let patience = harness.now + Controller.stallPatience
+        #expect(try #require(harness.controller.nextWake(after: harness.now)) <= patience)
+        _ = try harness.perform(first)
+        #expect(try harness.performAll() == ["hq-deacon", "hq-mayor"].filter { $0 != first.session })
+        #expect(harness.report().state == .ready)
+
+        var failing = try Harness(keys: 2)
+        let agent = try failing.launch("hq-mayor")
+        failing.pass(10)
+        try failing.fail(agent, Say.week, status: 403)
+        let order = try #require(failing.order)
+        failing.feed(.reloadPerformed(id: order.id, failure: "no such pane"))
+        #expect(failing.report().detail == "agent stalled: hq-mayor")
+
+        var held = try Harness(keys: 2)
+        let waiting = try held.launch("hq-mayor")
+        held.feed(.held(.stop, true))
+        held.pass(10)
+        try held.fail(waiting, Say.week, status: 403)
+        #expect(held.report().detail == "agent stalled: hq-mayor")
     }
 
     @Test func ofSeveralTroublesTheFirstInTheContractsOrderIsShown() throws {

@@ -76,6 +76,23 @@ import Timekeeping
         #expect(stage.state(.dolt) == "backoff")
     }
 
+    @Test func aParkedOneThatIsTriedAgainIsInTroubleUntilItIsUp() {
+        var stage = Stage([.dolt])
+        stage.handle(.blocked(.dolt, attempt: stage.attempt(.dolt) ?? 0, reason: "the port is held"))
+        stage.handle(.wanted(.dolt, .start))
+        #expect(stage.state(.dolt) == "starting")
+        #expect(stage.supervisor.problem(at: stage.now) == "dolt is not up (starting)")
+        stage.handle(.blocked(.dolt, attempt: stage.attempt(.dolt) ?? 0, reason: "the port is held"))
+        #expect(stage.supervisor.problem(at: stage.now) != nil)
+        stage.handle(.unblocked(.dolt))
+        #expect(stage.supervisor.problem(at: stage.now) != nil)
+        stage.answer(.dolt)
+        #expect(stage.supervisor.problem(at: stage.now) == nil)
+        // Its next end is one as any other.
+        stage.kill(.dolt)
+        #expect(stage.supervisor.problem(at: stage.now) == nil)
+    }
+
     @Test func whetherItIsStillBlockedIsTriedAtTheNextStart() {
         var stage = Stage([.dolt])
         stage.handle(.blocked(.dolt, attempt: 1, reason: "the port is held"))
