@@ -10,6 +10,8 @@ public enum ControlClientError: Error, Sendable, CustomStringConvertible {
     case noDaemon(SystemError)
     /// The connection broke, or no answer came in time.
     case interrupted(SystemError)
+    /// The connection ended before the answer did: the daemon has ended.
+    case ended
     /// What came is no HTTP.
     case malformed
     /// The daemon refused: its error, with the HTTP status.
@@ -19,6 +21,7 @@ public enum ControlClientError: Error, Sendable, CustomStringConvertible {
         switch self {
         case .noDaemon(let error): "no daemon: \(error)"
         case .interrupted(let error): "no answer: \(error)"
+        case .ended: "the daemon has ended before its answer did"
         case .malformed: "the answer is not understood"
         case .refused(let error, _): error.message
         }
@@ -108,13 +111,15 @@ public struct ControlClient: Sendable {
         var head = "\(method) \(target) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         if body != nil { head += "Content-Type: application/json\r\nContent-Length: \(content.count)\r\n" }
         do throws(SystemError) { try connection.send(Array((head + "\r\n").utf8) + content) } catch {
-            throw .interrupted(error)
+            throw [.brokenPipe, .connectionReset].contains(error.errno) ? .ended : .interrupted(error)
         }
         var reader = HTTPResponseReader()
         while !reader.isComplete {
             let bytes: [UInt8]
             let pause = interval.map { EventLoop.now + $0.nanoseconds }
             do throws(SystemError) { bytes = try connection.receive(until: deadline ?? pause) } catch {
+                // It was killed while something of ours was still to be read.
+                if error.errno == .connectionReset { throw .ended }
                 guard deadline == nil, pause != nil, error.errno == .timedOut else { throw .interrupted(error) }
                 piece([])
                 continue
@@ -146,7 +151,7 @@ struct HTTPResponseReader {
     mutating func take(_ bytes: [UInt8], piece: (ArraySlice<UInt8>) -> Void) throws(ControlClientError) {
         buffer += bytes
         if bytes.isEmpty {
-            guard case .body(left: nil) = state else { throw .malformed }
+            guard case .body(left: nil) = state else { throw .ended }
             state = .complete
             return
         }

@@ -86,16 +86,19 @@ extension Daemon {
             self.ring = ring
             guard !ring.leftover.isEmpty else { return }
             let shown = ring.leftover.suffix(Self.leftoverMax)
+            var metadata: Logger.Metadata = ["events": "\(shown.count)"]
+            let left = ring.leftover.count - shown.count
+            // Most of them, and all before, it has told itself.
+            if left > 0 { metadata["left_out"] = "\(left)" }
             log.warning(
-                "the process before ended without being told to; its last events follow",
-                metadata: ["events": "\(shown.count)"])
+                "the process before ended without being told to; its last events follow", metadata: metadata)
             for record in shown { tellAgain(record) }
         } catch {
             log.warning("events will not survive a crash", metadata: ["error": "\(error)"])
         }
     }
 
-    private static let leftoverMax = 200
+    private static let leftoverMax = 100
 
     private func tellAgain(_ record: [UInt8]) {
         do throws(JSONError) {

@@ -192,7 +192,10 @@ enum AgentChecks {
                 id, title, others.map { "\($0.key): \($0.value)" }.joined(separator: "\n"),
                 fix: "look into the pane: tmux -S \(tmux.socket) attach -t \(others[0].key)")
         }
-        return .ok(id, title, "\(list.agents.count) agents, as their panes have it")
+        return .ok(
+            id, title,
+            "\(list.agents.count) \(list.agents.count == 1 ? "agent, as its pane has" : "agents, as their panes have") it"
+        )
     }
 
     /// A project's settings that take the key elsewhere block the start of an agent there.

@@ -78,7 +78,7 @@ enum DoltChecks {
         let (id, title) = ("dolt.answer", "dolt")
         guard let dolt = x.find("dolt") else { return .skipped(id, title, "there is no dolt") }
         let fix =
-            "gasclawd services start dolt, or in \(x.town.shown): gt dolt start; \(x.town.shown)/daemon/dolt.log tells more"
+            "\(x.status == nil ? "gasclawd run" : "gasclawd services start dolt"), or in \(x.town.shown): gt dolt start; \(x.town.shown)/daemon/dolt.log tells more"
         guard isListening else {
             guard isManaged(x) else { return .skipped(id, title, "not running, and not in services.manage") }
             return .failed(id, title, "nobody listens on 127.0.0.1:\(port)", fix: fix)

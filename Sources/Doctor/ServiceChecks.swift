@@ -55,7 +55,7 @@ enum ServiceChecks {
                 id, title, "\(tmux.socket): \(problem)",
                 fix: "tmux -S \(tmux.socket) ls; if it hangs, end its server process")
         }
-        return .ok(id, title, "\(tmux.panes.count) panes, tmux -S \(tmux.socket)")
+        return .ok(id, title, "\(tmux.panes.count) \(tmux.panes.count == 1 ? "pane" : "panes"), tmux -S \(tmux.socket)")
     }
 
     // MARK: - systemd

@@ -57,7 +57,7 @@ enum TownChecks {
                 id, title, "mayor/town.json: \(why)",
                 fix: "git -C \(x.town.shown) checkout mayor/town.json, or gt install \(x.town.shown) --force")
         case .json(let value):
-            return .ok(id, title, "town \(value["name"]?.string ?? "?")")
+            return .ok(id, title, value["name"]?.string ?? "?")
         }
     }
 

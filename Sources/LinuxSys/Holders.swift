@@ -41,6 +41,19 @@ public enum Holders {
         return nil
     }
 
+    /// What a process's descriptors lead to (proc(5), `/proc/PID/fd`); empty where it is not ours to look into.
+    public static func targets(of pid: Int32) -> [FilePath] {
+        do throws(SystemError) {
+            let directory = try Syscalls.open(FilePath("/proc/\(pid)/fd"), flags: Syscalls.directory)
+            return try Syscalls.names(inDirectory: directory.raw).compactMap { name in
+                // One may be closed meanwhile.
+                do throws(SystemError) {
+                    return try Syscalls.linkTarget(FilePath(String(decoding: name, as: UTF8.self)), at: directory.raw)
+                } catch { return nil }
+            }
+        } catch { return [] }
+    }
+
     private static func owner(ofSocket inode: UInt64) -> Int32? {
         ProcessTable.all().first { !descriptors(of: $0, ofKind: "socket:[\(inode)]").isEmpty }
     }

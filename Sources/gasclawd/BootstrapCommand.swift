@@ -45,7 +45,7 @@ struct BootstrapCommand: ParsableCommand {
             ]
             Output.write(answer.line + "\n")
         }
-        if let failure { throw CommandFailure(code: 1, "bootstrap: \(failure) (mend it, then run it again)") }
+        if let failure { throw CommandFailure(code: 1, "\(failure) (mend it, then run it again)") }
     }
 
     private static func padded(_ name: String) -> String {
@@ -54,7 +54,7 @@ struct BootstrapCommand: ParsableCommand {
 
     private func hasDaemon() -> Bool {
         do {
-            _ = try options.client().ask("GET", "/healthz", timeout: .seconds(2))
+            _ = try options.client(followsMoves: false).ask("GET", "/healthz", timeout: .seconds(2))
             return true
         } catch { return false }
     }

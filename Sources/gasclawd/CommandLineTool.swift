@@ -134,7 +134,7 @@ struct CommonOptions: ParsableArguments {
     var socket: String?
 
     /// Where the daemon's socket is: commands need no more of the configuration than its `[paths]` (contract H).
-    func client() throws -> ControlClient {
+    func client(followsMoves: Bool = true) throws -> ControlClient {
         if let socket {
             return ControlClient(socket: FilePath(socket))
         }
@@ -142,9 +142,11 @@ struct CommonOptions: ParsableArguments {
             return ControlClient(socket: FilePath(named))
         }
         do {
-            return ControlClient(socket: ControlClient.socketPath(runtime: try paths().runtime))
+            let client = ControlClient(socket: ControlClient.socketPath(runtime: try paths().runtime))
+            if followsMoves, client.isAbsent, let other = try clientOfMovedSocket() { return other }
+            return client
         } catch let refused as CommandFailure where refused.code == 78 {
-            guard let client = try clientOfDefaultSocket() else { throw refused }
+            guard let client = try clientOfDefaultSocket() ?? clientOfMovedSocket() else { throw refused }
             return client
         }
     }
@@ -161,11 +163,42 @@ struct CommonOptions: ParsableArguments {
             runtime = try Configuration.loadPaths(nil, path: "", environment: environment).runtime
         } catch { return nil }
         let client = ControlClient(socket: ControlClient.socketPath(runtime: runtime))
+        return client.belongs(to: try ConfigurationSource.absolute(file).shown, timeout: .seconds(5)) ? client : nil
+    }
+
+    /// The daemon listens where the file sent it when it started: the file may say something else by now, or nothing.
+    ///
+    /// - Returns: nil where no daemon is found that has this file.
+    private func clientOfMovedSocket() throws -> ControlClient? {
+        let environment = ConfigurationEnvironment.current
+        guard let file = ConfigurationFile.find(option: config, environment: environment).path else { return nil }
+        // Whoever names folders by variables means those.
+        guard !["STATE", "RUNTIME"].contains(where: { environment.variables["GASCLAWD_PATHS_\($0)"] != nil }) else {
+            return nil
+        }
         let path = try ConfigurationSource.absolute(file).shown
-        do throws(ControlClientError) {
-            let status = try client.request("GET", "/v1/status", timeout: .seconds(5))
-            return status["config"]?["path"]?.string == path ? client : nil
-        } catch { return nil }
+        // Where launchers find it, as far as that is not moved too.
+        var launchers = environment.variables["HOME"].map { [LauncherFile.path(home: FilePath($0))] } ?? []
+        do { launchers.insert(LauncherFile.path(bin: try self.paths().state.appending("bin")), at: 0) } catch {
+            // The file does not say.
+        }
+        var sockets = launchers.compactMap { LauncherFile(at: $0)?.socket }
+        // A daemon keeps its runtime directory open. Only root is told by the kernel.
+        for pid in ProcessTable.all() where Self.isGasclawd(pid) {
+            sockets += Holders.targets(of: pid).filter(Syscalls.isDirectory).map(ControlClient.socketPath(runtime:))
+        }
+        for socket in sockets where Syscalls.exists(socket) {
+            let client = ControlClient(socket: socket)
+            if client.belongs(to: path, timeout: .seconds(1)) { return client }
+        }
+        return nil
+    }
+
+    private static func isGasclawd(_ pid: Int32) -> Bool {
+        guard pid != CurrentProcess.pid, let words = ProcessTable.arguments(of: pid), let program = words.first else {
+            return false
+        }
+        return FilePath(program).lastComponent?.string == "gasclawd" && words.contains("run")
     }
 
     func paths() throws -> Configuration.Paths {
@@ -233,6 +266,23 @@ enum ConfigurationSource {
 }
 
 extension ControlClient {
+    /// Whether nobody listens there.
+    var isAbsent: Bool {
+        do throws(SystemError) {
+            _ = try UnixSocket(connectingTo: socket)
+            return false
+        } catch {
+            return [.noSuchFileOrDirectory, .connectionRefused].contains(error.errno)
+        }
+    }
+
+    /// Whether a daemon answers that has this configuration file.
+    func belongs(to path: String, timeout: Duration) -> Bool {
+        do throws(ControlClientError) {
+            return try request("GET", "/v1/status", timeout: timeout)["config"]?["path"]?.string == path
+        } catch { return false }
+    }
+
     /// Asks, and turns what can go wrong into an exit code.
     func ask(
         _ method: String, _ target: String, body: JSONValue? = nil, timeout: Duration = .seconds(10)
@@ -249,11 +299,17 @@ extension ControlClient {
         message.hasSuffix(")") ? message : "\(message) (\(hint))"
     }
 
+    /// It ended, or was killed, while it was listened to.
+    static var ended: CommandFailure {
+        CommandFailure(code: 69, "\(CommandLineTool.called): the daemon has ended (start it with gasclawd run)")
+    }
+
     static func failure(_ error: ControlClientError, socket: FilePath) -> CommandFailure {
         switch error {
         case .noDaemon(let cause):
             CommandFailure(
                 code: 69, "no daemon answers on \(socket.shown): \(cause.errno) (start it with gasclawd run)")
+        case .ended: ended
         case .interrupted, .malformed:
             CommandFailure(code: 69, "\(error) on \(socket.shown) (is that gasclawd's socket? try again)")
         case .refused(let refusal, _):

@@ -43,7 +43,7 @@ struct EventsCommand: ParsableCommand {
         } catch {
             throw ControlClient.failure(error, socket: client.socket)
         }
-        if follow { throw CommandFailure(code: 69, "events: the daemon has ended (start it with gasclawd run)") }
+        if follow { throw ControlClient.ended }
     }
 }
 

@@ -4,6 +4,7 @@ import ArgumentParser
 import ControlAPI
 import Daemon
 import JSON
+import Secrets
 import Timekeeping
 
 struct KeysCommand: ParsableCommand {
@@ -39,7 +40,7 @@ struct KeysCommand: ParsableCommand {
                 Output.write(
                     folder.map { "there is no key in \($0) (gasclawd keys add puts one there)\n" }
                         ?? "there is no key (gasclawd status says where they are looked for)\n")
-                return Output.write(StatusText.refused(keys))
+                return Output.write(StatusText.refused(keys, areInUse: folder == nil))
             }
             Output.write(
                 TextTable(
@@ -51,7 +52,7 @@ struct KeysCommand: ParsableCommand {
                         ]
                     }
                 ).text)
-            Output.write(StatusText.refused(keys))
+            Output.write(StatusText.refused(keys, areInUse: folder == nil))
         }
 
         /// To the second: JSON has the rest.
@@ -88,10 +89,24 @@ struct KeysCommand: ParsableCommand {
         mutating func run() throws { try KeysCommand.post("enable", id, options, json) }
     }
 
+    /// What was typed as a key's id.
+    static func keyID(_ text: String) throws -> KeyID {
+        guard let key = KeyID(text: text) else {
+            throw CommandFailure(
+                code: 64,
+                "\(CommandLineTool.called): that is no key's id: 12 hexadecimal digits (gasclawd keys list shows the ids)"
+            )
+        }
+        return key
+    }
+
     fileprivate static func post(_ command: String, _ id: String?, _ options: CommonOptions, _ json: Bool) throws {
+        if let id { _ = try keyID(id) }
         let answer = try options.client().ask("POST", "/v1/keys/\(id.map { "\($0)/" } ?? "")\(command)")
         if json { return Output.write(answer.line + "\n") }
-        let what = (id ?? "all keys") + (command == "clear" ? ": its rest is over" : ": \(command)d")
+        let what =
+            id.map { $0 + (command == "clear" ? ": its rest is over" : ": \(command)d") }
+            ?? "all keys: their rest is over"
         Output.write(
             (answer["changed"]?.bool == true ? what : "nothing to do")
                 + "; active: \(answer["active"]?.string ?? "none")\n")

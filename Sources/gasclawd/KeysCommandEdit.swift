@@ -103,11 +103,7 @@ extension KeysCommand {
         @Flag(help: "Print JSON.") var json = false
 
         mutating func run() throws {
-            guard let key = KeyID(text: id) else {
-                throw CommandFailure(
-                    code: 64,
-                    "keys remove: that is no key's id: 12 hexadecimal digits (gasclawd keys list shows the ids)")
-            }
+            let key = try KeysCommand.keyID(id)
             let (configuration, _) = try options.configuration()
             let folder = AccountFolder(directory: configuration.accounts, baseURL: configuration.agent.baseURL)
             let paths: [String]

@@ -35,9 +35,13 @@ struct StatusCommand: ParsableCommand {
             try client.stream("/v1/events?follow=1&since=\(Int.max)", interval: interval, onPause: again) { _ in again()
             }
         } catch {
-            throw ControlClient.failure(error, socket: client.socket)
+            failure = failure ?? ControlClient.failure(error, socket: client.socket)
         }
-        throw failure ?? CommandFailure(code: 69, "status: the daemon has ended (start it with gasclawd run)")
+        // The picture has no end of line.
+        if !json, Output.isTerminal { Output.write("\n") }
+        // One that is about to end answers no more questions, or is gone by then.
+        if let failure, (failure as? CommandFailure)?.code != 69 { throw failure }
+        throw ControlClient.ended
     }
 
     /// One picture in the place of the last one; JSON one a line.
@@ -93,8 +97,8 @@ enum StatusText {
         if let retry = town?["bootstrap"]?["next_retry_at"]?.string.flatMap({ Timestamp(rfc3339: $0) }) {
             let error = town?["bootstrap"]?["error"]?.string ?? "the bootstrap failed"
             // The second line has it already, unless something worse has happened.
-            let isShown = status["detail"]?.string == error
-            text += "\(isShown ? "the bootstrap" : error): tried again in \(max(.zero, retry - now).brief)\n"
+            let isShown = status["detail"]?.string?.contains(error) == true
+            text += "\(isShown ? "the bootstrap is" : "\(error):") tried again in \(max(.zero, retry - now).brief)\n"
         }
         for hold in town?["holds"]?.array ?? [] { text += "agents are left alone: \(hold.string ?? "")\n" }
         for file in town?["rejected"]?.array ?? [] {
@@ -139,6 +143,7 @@ enum StatusText {
     static func services(_ status: JSONValue, now: Timestamp) -> String? {
         let services = status["services"]?.array ?? []
         guard !services.isEmpty else { return nil }
+        let failure = status["town"]?["bootstrap"]?["error"]?.string
         let rows = services.map { service in
             let retry = service["next_retry_at"]?.string.flatMap { Timestamp(rfc3339: $0) }
             let isWanted = service["wanted"]?.string != "down"
@@ -146,21 +151,27 @@ enum StatusText {
                 service["name"]?.string ?? "",
                 (service["state"]?.string ?? "") + (isWanted ? "" : " (stopped by hand)"),
                 service["pid"]?.integer.map { "\($0)" } ?? "-", age(service["since"], now),
-                "\(service["restarts"]?.integer ?? 0)", retry.map { ($0 - now).brief } ?? "-",
-                service["detail"]?.string.flatMap { $0.isEmpty ? nil : $0 } ?? "-",
+                "\(service["restarts"]?.integer ?? 0)",
+                retry.map { $0 <= now ? "now" : ($0 - now).brief } ?? "-",
+                // It stands above, and would stand here once for each.
+                service["detail"]?.string.flatMap { detail in
+                    detail.isEmpty ? nil : failure.map { detail.replacing($0, with: "the bootstrap failed") } ?? detail
+                } ?? "-",
             ]
         }
         return TextTable(["SERVICE", "STATE", "PID", "SINCE", "RESTARTS", "RETRY IN", "DETAIL"], rows: rows).text
     }
 
     /// The key files that cannot be used, one a line.
-    static func refused(_ keys: JSONValue?) -> String {
+    ///
+    /// - Parameter areInUse: A daemon runs, which keeps what it knew.
+    static func refused(_ keys: JSONValue?, areInUse: Bool = true) -> String {
         (keys?["rejected"]?.array ?? []).map { item in
             let error = item["error"]?.string ?? ""
             // An error with a place reads as a compiler's.
             let isPlaced = error.first?.isNumber ?? false
             return "refused: \(item["path"]?.string ?? ""):\(isPlaced ? "" : " ")\(error)"
-                + " (keys that it held before stay in use)\n"
+                + (areInUse ? " (keys that it held before stay in use)\n" : "\n")
         }.joined()
     }
 
