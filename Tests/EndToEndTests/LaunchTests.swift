@@ -180,9 +180,16 @@ import Testing
             let events = try town.events()
             try town.write(CanaryKey(), to: "1")
             try events.next("key.removed")
-            // Nor is a town a condition.
+            // A town that was there is missed.
             try town.endDaemon()
             Disk.removeTree(town.root)
+            try town.startDaemon()
+            let missed = try #require(try town.status())
+            #expect(missed["state"]?.string == "degraded")
+            #expect(missed["detail"]?.string?.contains("was a town and is not there") == true)
+            // Where none has been it is no condition.
+            try town.endDaemon()
+            Disk.remove(town.state + "/towns.json")
             try town.startDaemon()
             let status = try #require(try town.status())
             #expect(status["state"]?.string == "ready")
