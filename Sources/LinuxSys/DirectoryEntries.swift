@@ -45,8 +45,11 @@ extension Syscalls {
     /// Calls with each name in an open directory but `.` and `..`, in the kernel's order, and with what it is; nil if the
     /// file system does not say that along with the name.
     ///
-    /// - Parameter isReadable: The descriptor is open for reading and stands at its beginning: it is read itself, and not
-    ///   the directory once more.
+    /// - Parameters:
+    ///   - fd: The directory, which may be one of O_PATH.
+    ///   - isReadable: The descriptor is open for reading and stands at its beginning: it is read itself, and not the
+    ///     directory once more.
+    ///   - body: Called with each name and what it is.
     public static func eachEntry(
         of fd: Int32, isReadable: Bool = false, _ body: ([UInt8], FileStatus.Kind?) -> Void
     ) throws(SystemError) {
