@@ -62,6 +62,8 @@ SH
 manage = ["dolt", "daemon", "mayor"]'
     systemctl start $unit
     eventually 60 all_up
+    # Whoever started the mayor, its restart calls gt.
+    gasclawd services restart mayor --socket $socket
     for name in dolt daemon gt; do
         eventually 10 has_identifier "$cursor" $name
     done
