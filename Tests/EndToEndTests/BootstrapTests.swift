@@ -85,7 +85,7 @@ import Testing
             #expect(try town.gasclawd("bootstrap").status == .exited(0))
             let pid = try Disk.object(town.root + "/daemon/state.json")?["pid"]?.integer
             try town.startDaemon()
-            #expect(try town.servicePIDs().count == 3)
+            try eventually("all services") { try town.servicePIDs().count == 3 }
             #expect(try town.service("daemon")?["pid"]?.integer == pid)
             #expect(try town.service("daemon")?["detail"]?.string == "")
             #expect(try town.gasclawd("stop").status == .exited(0))
@@ -101,7 +101,7 @@ import Testing
             #expect(try events.seen("bootstrap.step").compactMap { $0["step"]?.string }.last == "mayor")
             #expect(try events.seen("bootstrap.step").allSatisfy { $0["result"]?.string != "failed" })
             #expect(try town.status()?["town"]?["installed"]?.bool == true)
-            #expect(try town.servicePIDs().count == 3)
+            try eventually("all services") { try town.servicePIDs().count == 3 }
         }
     }
 
@@ -220,7 +220,7 @@ import Testing
             let events = try town.events()
             try events.next("daemon.ready")
             #expect(try events.seen("bootstrap.step").allSatisfy { $0["result"]?.string != "failed" })
-            #expect(try town.servicePIDs().count == 3)
+            try eventually("all services") { try town.servicePIDs().count == 3 }
             #expect(try Disk.object(town.root + "/mayor/rigs.json")?["rigs"]?["repo"] != nil)
             let calls = MiniatureTown.processes(of: town.directory).filter(Program.isAlive)
                 .filter { ProcessTable.arguments(of: $0)?.contains(step) == true }
@@ -288,7 +288,7 @@ import Testing
                 $0["result"]?.string == "skipped" || $0["step"]?.string == "mayor"
             }
             #expect(isSkipped, "\(events.all.map(\.line).joined(separator: "\n"))")
-            #expect(try town.servicePIDs().count == 3)
+            try eventually("all services") { try town.servicePIDs().count == 3 }
             let calls = (try Disk.text(town.directory + "/gt-calls") ?? "").split(separator: "\n")
             #expect(calls.count { $0 == "install" } == 1)
             let log = try town.wholeLog()
@@ -384,7 +384,7 @@ import Testing
             #expect(try waitForEnd(of: pid) == .exited(0))
             let events = try town.events()
             try events.next("daemon.ready")
-            #expect(try town.servicePIDs().count == 3)
+            try eventually("all services") { try town.servicePIDs().count == 3 }
             let daemon = try town.daemonPID
             #expect(try Holders.lockHolder(FilePath(town.root)) == daemon)
         }
@@ -453,7 +453,7 @@ import Testing
             let later = town.directory + "/later.git"
             town.variables["GT_RIG_URL"] = later
             try town.startDaemon(["GASCLAWD_TOWN_BOOTSTRAP": "true"])
-            #expect(try town.servicePIDs().count == 3)
+            try eventually("all services") { try town.servicePIDs().count == 3 }
             #expect(try Disk.object(town.root + "/settings/config.json")?["default_agent"]?.string == "kimi-claude")
             let events = try town.events()
             let results = try events.seen("bootstrap.step").filter { $0["result"]?.string == "failed" }
