@@ -160,14 +160,4 @@ import Testing
             town.forgetDaemon()
         }
     }
-
-    private func fill(_ path: String) throws {
-        let file = try Syscalls.open(FilePath(path), flags: O_WRONLY | O_CREAT)
-        let page = [UInt8](repeating: 0, count: 4096)
-        do throws(SystemError) {
-            while true { try Syscalls.writeAll(file.raw, page) }
-        } catch {
-            guard error.errno == .noSpace else { throw error }
-        }
-    }
 }

@@ -287,14 +287,4 @@ import Testing
             #expect(try Disk.text(town.state + "/keys.json")?.contains(key.id) == true)
         }
     }
-
-    private func fill(_ path: String) throws {
-        let file = try Syscalls.open(FilePath(path), flags: O_WRONLY | O_CREAT)
-        let page = [UInt8](repeating: 0, count: 4096)
-        do throws(SystemError) {
-            while true { try Syscalls.writeAll(file.raw, page) }
-        } catch {
-            guard error.errno == .noSpace else { throw error }
-        }
-    }
 }

@@ -424,3 +424,14 @@ func waitForEnd(of pid: Int32, within limit: Duration = patience) throws -> Linu
 }
 
 func text(_ bytes: some Collection<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
+
+/// Writes into a file until its file system is full.
+func fill(_ path: String) throws {
+    let file = try Syscalls.open(FilePath(path), flags: O_WRONLY | O_CREAT)
+    let page = [UInt8](repeating: 0, count: 4096)
+    do throws(SystemError) {
+        while true { try Syscalls.writeAll(file.raw, page) }
+    } catch {
+        guard error.errno == .noSpace else { throw error }
+    }
+}
