@@ -12,6 +12,8 @@ public enum ControlClientError: Error, Sendable, CustomStringConvertible {
     case interrupted(SystemError)
     /// The connection ended before the answer did: the daemon has ended.
     case ended
+    /// Nobody reads what is passed on.
+    case unread
     /// What came is no HTTP.
     case malformed
     /// The daemon refused: its error, with the HTTP status.
@@ -22,6 +24,7 @@ public enum ControlClientError: Error, Sendable, CustomStringConvertible {
         case .noDaemon(let error): "no daemon: \(error)"
         case .interrupted(let error): "no answer: \(error)"
         case .ended: "the daemon has ended before its answer did"
+        case .unread: "nobody reads the answer"
         case .malformed: "the answer is not understood"
         case .refused(let error, _): error.message
         }
@@ -81,13 +84,16 @@ public struct ControlClient: Sendable {
     /// - Parameters:
     ///   - line: Called with each line.
     ///   - target: Path and query.
+    ///   - output: The descriptor to which the lines go: it ends when nobody reads them any more. nil: none.
     ///   - interval: How long to wait at most for what comes until `onPause` is called; nil: as long as it takes.
     ///   - onPause: Called when nothing has come for that long.
     public func stream(
-        _ target: String, interval: Duration? = nil, onPause: () -> Void = {}, line: ([UInt8]) -> Void
+        _ target: String, to output: Int32? = nil, interval: Duration? = nil, onPause: () -> Void = {},
+        line: ([UInt8]) -> Void
     ) throws(ControlClientError) {
         var rest: [UInt8] = []
-        let status = try exchange("GET", target, body: nil, deadline: nil, interval: interval) { piece in
+        let status = try exchange("GET", target, body: nil, deadline: nil, output: output, interval: interval) {
+            piece in
             if piece.isEmpty { onPause() }
             rest += piece
             while let end = rest.firstIndex(of: 10) {
@@ -102,8 +108,8 @@ public struct ControlClient: Sendable {
 
     /// - Parameter interval: An empty piece tells that nothing came for so long.
     private func exchange(
-        _ method: String, _ target: String, body: JSONValue?, deadline: Int64?, interval: Duration? = nil,
-        piece: (ArraySlice<UInt8>) -> Void
+        _ method: String, _ target: String, body: JSONValue?, deadline: Int64?, output: Int32? = nil,
+        interval: Duration? = nil, piece: (ArraySlice<UInt8>) -> Void
     ) throws(ControlClientError) -> Int {
         let connection: UnixSocket
         do throws(SystemError) { connection = try UnixSocket(connectingTo: socket) } catch { throw .noDaemon(error) }
@@ -117,9 +123,10 @@ public struct ControlClient: Sendable {
         while !reader.isComplete {
             let bytes: [UInt8]
             let pause = interval.map { EventLoop.now + $0.nanoseconds }
-            do throws(SystemError) { bytes = try connection.receive(until: deadline ?? pause) } catch {
+            do throws(SystemError) { bytes = try connection.receive(until: deadline ?? pause, for: output) } catch {
                 // It was killed while something of ours was still to be read.
                 if error.errno == .connectionReset { throw .ended }
+                if error.errno == .brokenPipe { throw .unread }
                 guard deadline == nil, pause != nil, error.errno == .timedOut else { throw .interrupted(error) }
                 piece([])
                 continue

@@ -165,6 +165,8 @@ public struct StatusReport: Sendable, Equatable {
     public var generation: Int
     public var townRoot: String
     public var isTownInstalled: Bool
+    /// There was a town, and it is not there.
+    public var isTownAway = false
     public var isStopped: Bool
     /// Why agents are not started anew: texts.
     public var holds: [String] = []
@@ -248,6 +250,7 @@ public struct StatusReport: Sendable, Equatable {
             "generation": JSONValue(generation),
             "town": [
                 "root": .string(townRoot), "installed": .bool(isTownInstalled), "estop": .bool(isStopped),
+                "away": .bool(isTownAway),
                 "holds": .array(holds.map(JSONValue.string)),
                 "rejected": .array(
                     rejectedTownFiles.map { ["path": .string($0.path), "error": .string($0.error)] }),

@@ -44,8 +44,18 @@ extension Controller {
             // Somebody asked for it: what was tried in vain is tried again.
             leases[lease.process]?.isGivenUp = false
         }
-        let names = leases.values.filter { $0.pending != nil }.map(\.session).sorted()
-        effects.append(.answer(token, .success(["ok": true, "agents_to_reload": .array(names.map(JSONValue.string))])))
+        let due = leases.values.filter { $0.pending != nil }.sorted { $0.session < $1.session }
+        var waiting = JSONObject()
+        for lease in due {
+            if let why = waitsFor(lease) { waiting[redactor.redact(lease.session)] = .string(redactor.redact(why)) }
+        }
+        effects.append(
+            .answer(
+                token,
+                .success([
+                    "ok": true, "agents_to_reload": .array(due.map { .string($0.session) }),
+                    "waiting": .object(waiting),
+                ])))
     }
 
     private mutating func refuse(_ token: ReplyToken, _ code: String, _ message: String) {

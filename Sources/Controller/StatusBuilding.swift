@@ -60,6 +60,7 @@ extension Controller {
         addDisagreements(surroundings.disagreements, to: &report.agents, now)
         report.bootstrapError = surroundings.bootstrapProblem
         report.bootstrapRetryAt = surroundings.bootstrapRetryAt
+        report.isTownAway = holds.contains(.away)
         report.holds = holds.map(\.text).sorted()
         report.rejectedTownFiles = rejectedTown.values.sorted { $0.path < $1.path }
         let trouble = trouble(surroundings, now)
@@ -112,7 +113,7 @@ extension Controller {
     }
 
     /// What a reload that is due waits for.
-    private func waitsFor(_ lease: Lease) -> String? {
+    func waitsFor(_ lease: Lease) -> String? {
         guard let pending = lease.pending, reload?.process != lease.process else { return nil }
         if let hold = hold(on: lease.identity) { return "waits: \(hold.text)" }
         if pending.attempts > 0 {

@@ -178,7 +178,7 @@ public struct ClaudeLauncher {
             case .refused(let refusal, _) where refusal.code == "unavailable": break
             case .refused(let refusal, _) where refusal.code != "too_many_clients":
                 throw LaunchFailure(code: 78, message: refusal.message)
-            case .refused, .noDaemon, .interrupted, .ended, .malformed: return try fallback(request)
+            case .refused, .noDaemon, .interrupted, .ended, .malformed, .unread: return try fallback(request)
             }
         }
         LauncherMessage.write("waiting for a key (there is none in the pool; add one to the accounts directory)")

@@ -52,11 +52,17 @@ public struct UnixSocket: ~Copyable {
 
     /// Waits for bytes.
     ///
-    /// - Parameter deadline: On the clock of `EventLoop.now`; nil waits for ever.
+    /// - Parameters:
+    ///   - deadline: On the clock of `EventLoop.now`; nil waits for ever.
+    ///   - output: A pipe into which what comes is written: there is nothing to wait for when nobody reads it. nil: none.
     /// - Returns: Empty at the end of the stream.
-    /// - Throws: ETIMEDOUT at the deadline.
-    public func receive(until deadline: Int64?) throws(SystemError) -> [UInt8] {
-        var poll = pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0)
+    /// - Throws: ETIMEDOUT at the deadline; EPIPE when the reader of `output` has gone (poll(2), `POLLERR`).
+    public func receive(until deadline: Int64?, for output: Int32? = nil) throws(SystemError) -> [UInt8] {
+        // poll(2) passes over a negative descriptor.
+        var polls = [
+            pollfd(fd: descriptor.raw, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: output ?? -1, events: 0, revents: 0),
+        ]
         while true {
             var wait: Int32 = -1
             if let deadline {
@@ -64,8 +70,12 @@ public struct UnixSocket: ~Copyable {
                 guard left > 0 else { throw SystemError(call: "read", subject: "socket", errno: .timedOut) }
                 wait = Int32(min(left / 1_000_000 + 1, 3_600_000))
             }
-            let count = Glibc.poll(&poll, 1, wait)
-            if count > 0 { break }
+            let count = Glibc.poll(&polls, nfds_t(polls.count), wait)
+            if count > 0 {
+                // What has come is taken before its reader is missed.
+                if polls[0].revents != 0 { break }
+                throw SystemError(call: "write", subject: "output", errno: .brokenPipe)
+            }
             if count < 0, errno != EINTR {
                 throw SystemError(call: "poll", subject: "socket", errno: Errno(rawValue: errno))
             }

@@ -46,6 +46,9 @@ struct AgentsCommand: ParsableCommand {
                 names.isEmpty
                     ? "no agent runs that could be started anew\n"
                     : "to be started anew: \(names.joined(separator: " "))\n")
+            for waiting in answer["waiting"]?.object?.members ?? [] {
+                Output.write("\(waiting.name): \(waiting.value.string ?? "")\n")
+            }
         }
     }
 }

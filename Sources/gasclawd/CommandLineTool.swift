@@ -310,7 +310,7 @@ extension ControlClient {
             CommandFailure(
                 code: 69, "no daemon answers on \(socket.shown): \(cause.errno) (start it with gasclawd run)")
         case .ended: ended
-        case .interrupted, .malformed:
+        case .interrupted, .malformed, .unread:
             CommandFailure(code: 69, "\(error) on \(socket.shown) (is that gasclawd's socket? try again)")
         case .refused(let refusal, _):
             CommandFailure(

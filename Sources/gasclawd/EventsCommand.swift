@@ -37,10 +37,11 @@ struct EventsCommand: ParsableCommand {
         if follow { target += "&follow=1" }
         let asJSON = json
         do throws(ControlClientError) {
-            try client.stream(target) { line in
+            try client.stream(target, to: 1) { line in
                 Output.write((asJSON ? String(decoding: line, as: UTF8.self) : EventText.render(line)) + "\n")
             }
         } catch {
+            if case .unread = error { return }
             throw ControlClient.failure(error, socket: client.socket)
         }
         if follow { throw ControlClient.ended }

@@ -32,9 +32,10 @@ struct StatusCommand: ParsableCommand {
         let interval = json ? nil : Self.interval
         do throws(ControlClientError) {
             // Behind all that has happened: only what comes is of interest.
-            try client.stream("/v1/events?follow=1&since=\(Int.max)", interval: interval, onPause: again) { _ in again()
-            }
+            let events = "/v1/events?follow=1&since=\(Int.max)"
+            try client.stream(events, to: 1, interval: interval, onPause: again) { _ in again() }
         } catch {
+            if case .unread = error { return }
             failure = failure ?? ControlClient.failure(error, socket: client.socket)
         }
         // The picture has no end of line.
@@ -89,7 +90,9 @@ enum StatusText {
         text += "\n\(status["detail"]?.string ?? "")\n"
         let town = status["town"]
         text += "town \(town?["root"]?.string ?? "?")"
-        if town?["installed"]?.bool != true {
+        if town?["away"]?.bool == true {
+            text += " (away)"
+        } else if town?["installed"]?.bool != true {
             text += " (not installed: gasclawd bootstrap makes one; town.root says where it is)"
         }
         if town?["estop"]?.bool == true { text += " (emergency stop)" }

@@ -81,4 +81,15 @@ import Timekeeping
         effects = harness.feed(.reloadRequested(sessions: ["nobody"], token))
         #expect(throws: ControlError.self) { try #require(result(effects, token)).get() }
     }
+
+    @Test func whoAsksForAReloadLearnsWhatItWaitsFor() throws {
+        var harness = try Harness(keys: 1)
+        _ = try harness.launch("mayor")
+        harness.feed(.held(.stop, true))
+        let token = harness.token()
+        let effects = harness.feed(.reloadRequested(sessions: nil, token))
+        let answer = try #require(try result(effects, token)?.get())
+        #expect(answer["agents_to_reload"]?.array == ["mayor"])
+        #expect(answer["waiting"]?["mayor"]?.string == "waits: \(TownHold.stop.text)")
+    }
 }

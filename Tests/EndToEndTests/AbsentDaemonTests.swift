@@ -35,6 +35,20 @@ import Testing
         }
     }
 
+    @Test(arguments: ["events --follow", "status --watch --json"])
+    func whoFollowsForNobodyEnds(_ command: String) throws {
+        try withTown { town in
+            try town.startDaemon()
+            // One line, and the reader has gone. Nothing happens after it.
+            let pipe = "\(MiniatureTown.gasclawd) \(command) --config \(town.configuration) | head -n 1"
+            let output = "\(town.directory)/head"
+            let pid = try town.start(["bash", "-c", pipe], output: output)
+            #expect(try waitForEnd(of: pid) == .exited(0))
+            #expect(try Disk.text(output)?.split(separator: "\n").count == 1)
+            #expect(try Disk.text(output + ".err") == "")
+        }
+    }
+
     @Test func aDaemonWhoseFileNamesOtherFoldersByNowIsFound() throws {
         try withTown { town in
             try town.startDaemon()

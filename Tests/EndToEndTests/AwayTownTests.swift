@@ -29,6 +29,8 @@ import Testing
             try move(town, isAway: true)
             try eventually("the absence to be said") { try detail(town).contains("was a town and is not there") }
             #expect(try town.status()?["state"]?.string == "degraded")
+            let shown = text(try town.gasclawd("status").output)
+            #expect(shown.contains("town \(town.root) (away)\n"), "\(shown)")
             let reload = try town.gasclawd("reload", "--wait", "--timeout", "30s", "--json")
             #expect(reload.status == .exited(0), "\(text(reload.errors))")
             #expect(try JSONValue(parsing: reload.output)["agents_to_reload"] == [])
