@@ -31,7 +31,7 @@ demo: build ## a miniature town whose keys run out before your eyes (DEMO_SECOND
 	@$(DEBUG)/townsim demo --gasclawd $(DEBUG)/gasclawd
 
 test: deps ## all tests
-	$(SWIFT) test
+	@SWIFT="$(SWIFT)" scripts/test
 
 simulate: deps ## 10,000 histories of the deciding core (HISTORIES=N, STEPS=N, FROM=SEED; SEED=N runs one again)
 	GASCLAWD_COMMIT=$(COMMIT) $(SWIFT) build $(RELEASE_FLAGS) --product simulate
