@@ -60,20 +60,22 @@ let package = Package(
         + module("JSON")
         + module("TOML", ["CToml"])
         // The kernel
-        + module("LinuxSys", ["CLinuxSys", system, "Timekeeping"])
+        + module("LinuxSys", ["CLinuxSys", system, "Timekeeping"], testedWith: ["Fixtures"])
         + module("Secrets", ["CLinuxSys"])
-        + module("SystemdKit", ["CSystemd", "LinuxSys", "Timekeeping", logging, system])
+        + module("SystemdKit", ["CSystemd", "LinuxSys", "Timekeeping", logging, system], testedWith: ["Fixtures"])
         + module(
-            "FileWatching", ["LinuxSys", "CLinuxSys", "Timekeeping", system], testedWith: ["watchscript"],
+            "FileWatching", ["LinuxSys", "CLinuxSys", "Timekeeping", system], testedWith: ["Fixtures", "watchscript"],
             resources: [.copy("Scripts")])
-        + module("LogFollowing", ["LinuxSys", "JSON", system])
+        + module("LogFollowing", ["LinuxSys", "JSON", system], testedWith: ["Fixtures"])
         + module("LineMatching", ["CPcre2", "LinuxSys"])
         // What decides: pure
         + module("KeyPool", ["JSON", "Secrets", "Timekeeping", "TOML"])
         + module(
             "GasTown", ["JSON", "LinuxSys", "Secrets", "TOML", "Timekeeping", system], resources: [.copy("Rows")])
-        + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system])
-        + module("Configuration", ["ControlAPI", "LineMatching", "TOML", "LinuxSys", "Timekeeping", system])
+        + module("ControlAPI", ["JSON", "LinuxSys", "Timekeeping", system], testedWith: ["Fixtures"])
+        + module(
+            "Configuration", ["ControlAPI", "LineMatching", "TOML", "LinuxSys", "Timekeeping", system],
+            testedWith: ["Fixtures"])
         + module("Supervision", ["JSON", "Timekeeping"])
         + module("Controller", ["ControlAPI", "GasTown", "JSON", "KeyPool", "Secrets", "Timekeeping"])
         + module("Alerts", ["ControlAPI", "JSON", "Timekeeping"])
@@ -82,14 +84,15 @@ let package = Package(
             "ControlServer", ["ControlAPI", "JSON", "Timekeeping", nioCore, nioPosix, nioHTTP1],
             testedWith: ["LinuxSys", system])
         + module(
-            "Launcher", ["ControlAPI", "GasTown", "JSON", "LinuxSys", "Timekeeping", system])
+            "Launcher", ["ControlAPI", "GasTown", "JSON", "LinuxSys", "Timekeeping", system],
+            testedWith: ["Fixtures"])
         + module(
             "Daemon",
             [
                 "Alerts", "Configuration", "ControlAPI", "ControlServer", "Controller", "FileWatching", "GasTown",
                 "JSON", "KeyPool", "LineMatching", "LinuxSys", "LogFollowing", "Secrets", "Supervision", "SystemdKit",
                 "Timekeeping", logging, system,
-            ], testedWith: ["townsim"])
+            ], testedWith: ["Fixtures", "townsim"])
         + module(
             "Doctor",
             [
@@ -105,6 +108,9 @@ let package = Package(
                 ], swiftSettings: strict),
             .executableTarget(
                 name: "townsim", dependencies: ["JSON", "LinuxSys", "Secrets", system], swiftSettings: strict),
+            // What several test targets need.
+            .target(
+                name: "Fixtures", dependencies: ["LinuxSys", system], path: "Tests/Fixtures", swiftSettings: strict),
             // Runs the scripts of FileWatchingTests, each in a process of its own.
             .executableTarget(
                 name: "watchscript", dependencies: ["FileWatching", "LinuxSys", system], path: "Tests/WatchScript",

@@ -54,14 +54,14 @@ public final class Daemon {
     let notifier = Notifier()
     private var signals: SignalReceiver?
     var lock: LockFile?
-    private var stateLock: LockFile?
+    var stateLock: LockFile?
     var townLock: FolderLock?
     /// Whoever has it and is waited for.
     var townHolder: ProcessHandle?
     /// Said once.
     var townWarning: String?
-    private var alarm: WallAlarm?
-    private var clock = ClockWatch()
+    var alarm: WallAlarm?
+    var clock = ClockWatch()
     var mailbox: Mailbox<ControlEvent>?
     var server: ControlServer?
     /// The folder through which the server's socket was bound: its name is valid as long as this is open.
@@ -92,15 +92,15 @@ public final class Daemon {
     /// Who has asked for the end of the town.
     var stopCall: ControlCall?
 
-    private var processes: [ProcessName: ProcessHandle] = [:]
-    private var tmuxServers: [ProcessIdentity: ProcessHandle] = [:]
+    var processes: [ProcessName: ProcessHandle] = [:]
+    var tmuxServers: [ProcessIdentity: ProcessHandle] = [:]
     var calls: [UInt64: ControlCall] = [:]
     var reloadWaiters: [UInt64: ReloadWaiter] = [:]
     var inbox: [Input] = []
-    private var isHandling = false
+    var isHandling = false
     var mustPersist = false
     /// The client does not know all keys yet.
-    private var isApprovalDue = false
+    var isApprovalDue = false
     /// `launch.json` is behind.
     var isLaunchFileDue = false
     var isTurnEndPlanned = false
@@ -119,9 +119,9 @@ public final class Daemon {
     var lastDetail = ""
     var lastPolled: [PolledPath] = []
     var lastOverflows: [FilePath: Int] = [:]
-    private var exitCode: Int32 = 0
+    var exitCode: Int32 = 0
     var isStopping = false
-    private var isEmptying = false
+    var isEmptying = false
     /// Ours while our bootstrap runs.
     var bootstrapLock: LockFile?
     /// A `gasclawd bootstrap` that is waited for.
@@ -129,13 +129,13 @@ public final class Daemon {
     /// Services wait for it.
     var isBootstrappedByOther = false
     /// When the end began, in the loop's time.
-    private var stopBegan: Int64 = 0
+    var stopBegan: Int64 = 0
     /// Alerts on their way are waited for.
-    private var isSayingGoodbye = false
-    private var endsTown = false
+    var isSayingGoodbye = false
+    var endsTown = false
 
     /// Once a minute what no event tells of is looked for (contract H). The only timer that looks at watched files.
-    private static let auditInterval = Duration.seconds(60)
+    static let auditInterval = Duration.seconds(60)
     /// Offsets are saved no more often than this; after a crash what lies between is read again.
     static let offsetsInterval = Duration.seconds(1)
 
@@ -229,7 +229,7 @@ public final class Daemon {
         [.readOnlyFileSystem, .noSpace, .permissionDenied, .notPermitted].contains(error.errno)
     }
 
-    private static func held(_ lock: FilePath, _ directory: FilePath) -> SystemError {
+    static func held(_ lock: FilePath, _ directory: FilePath) -> SystemError {
         let holder = LockFile.holder(of: lock).map { "pid \($0)" } ?? "another process"
         return SystemError(call: "lock", subject: "\(holder) holds \(directory.shown)", errno: .resourceBusy)
     }
@@ -272,289 +272,6 @@ public final class Daemon {
             throw DaemonFailure(code: 70, message: "run: \(error)")
         }
         return exitCode
-    }
-
-    // MARK: - Inputs and effects
-
-    /// Hands an input to the controller and performs what it decides. Inputs that come up meanwhile wait their turn.
-    func handle(_ input: Input) {
-        inbox.append(input)
-        guard !isHandling else { return }
-        isHandling = true
-        var position = 0
-        while position < inbox.count {
-            let now = Timestamp.now
-            if let jump = clock.jump(at: now) {
-                for effect in controller.handle(.clockSet(by: jump), at: now) { perform(effect) }
-                // The supervisor's own timers do not run by the wall clock.
-                loop.atEndOfTurn { [unowned self] in services?.handle(.woke) }
-            }
-            for effect in controller.handle(inbox[position], at: now) { perform(effect) }
-            position += 1
-        }
-        inbox = []
-        isHandling = false
-        planTurnEnd()
-    }
-
-    private func perform(_ effect: Effect) {
-        switch effect {
-        case .emit(let event): emit(event)
-        case .persist: mustPersist = true
-        case .answerLease(let token, let result):
-            // State first: an agent must not hold a key that a crash makes us forget.
-            if mustPersist { persist() }
-            approveKeys()
-            answer(token, result.map(\.json))
-        case .answerRotation(let token, let result):
-            if mustPersist { persist() }
-            answer(
-                token,
-                saved(
-                    result.map { ["ok": true, "active": .string($0), "generation": JSONValue(controller.generation)] })
-            )
-        case .answer(let token, let result):
-            // Who is told that a key is disabled may rely on it, whatever happens to us next.
-            if mustPersist { persist() }
-            answer(token, saved(result))
-        case .watch(let process): watch(process)
-        case .leasesChanged:
-            followTranscripts(isAdopted: !isProbed)
-            services?.noteMayor()
-            forgetListing()
-        case .trust(let directory): client?.trust(directory)
-        case .keysChanged: isApprovalDue = true
-        case .launchValuesChanged: writeLaunchValues()
-        case .reload(let order):
-            approveKeys()
-            reloader?.perform(order)
-        case .probe(let order): probe(order)
-        case .restart(let order): restart(order)
-        case .look(let place, let session):
-            // Its answer is the next input, not one within this one.
-            loop.atEndOfTurn { [unowned self] in
-                reloader?.look(place, session: session) { [unowned self] in handle(.paneSeen(place, $0)) }
-            }
-        case .restartService(let name, let path, let mayBeItsOwn):
-            restartService(name, changed: path, mayBeItsOwn: mayBeItsOwn)
-        case .rigsChanged: watchRigs()
-        case .park(let isStop): park(isStop)
-        case .note(let text): log.notice("\(text)")
-        }
-    }
-
-    /// Before an agent starts and at the end of a turn: once for however many keys have come.
-    private func approveKeys() {
-        guard isApprovalDue else { return }
-        isApprovalDue = false
-        client?.approve(controller.pool.sorted.map { $0.key.revealApproval() })
-    }
-
-    /// Puts an event into the history, to those who follow, and into the log.
-    func emit(_ event: Event) {
-        let record = history.append(event, at: Timestamp.now)
-        let line = record.line
-        server?.publish(PublishedEvent(seq: record.seq, type: event.type, time: record.time, line: line))
-        metrics.count(event, at: record.time, reaction: .nanoseconds(EventLoop.now - loop.turnBegan))
-        ring?.append(Array(line.utf8))
-        alerting?.take(record)
-        if event.type == "agent.reload.finished" { planListing() }
-        noteReload(event)
-        log.log(level: event.level, "\(event.type)", metadata: event.metadata)
-        planTurnEnd()
-    }
-
-    /// Nothing is called done that a restart of ours would forget.
-    private func saved(_ result: Result<JSONValue, ControlError>) -> Result<JSONValue, ControlError> {
-        guard mustPersist, case .success = result else { return result }
-        return .failure(.unsaved(surroundings.stateProblem ?? "state cannot be written"))
-    }
-
-    private func answer(_ token: ReplyToken, _ result: Result<JSONValue, ControlError>) {
-        guard let call = calls.removeValue(forKey: token.serial) else { return }
-        switch result {
-        case .success(let value): call.reply(.value(value))
-        case .failure(let error): call.reply(.failure(error))
-        }
-    }
-
-    private func watch(_ process: ProcessName) {
-        guard processes[process] == nil else { return }
-        let identity = ProcessIdentity(pid: process.pid, startTime: process.startTime)
-        do throws(SystemError) {
-            let held = try ProcessHandle(identity, on: loop) { [unowned self] in
-                processes[process] = nil
-                handle(.processExited(process))
-            }
-            guard let held else { return handleLater(.processExited(process)) }
-            processes[process] = held
-            watchServer(of: process.pid)
-        } catch {
-            log.error("the end of a process cannot be seen", metadata: ["pid": "\(process.pid)", "error": "\(error)"])
-        }
-    }
-
-    /// Holds the tmux server that an agent lives in: with it go all its agents at once.
-    private func watchServer(of agent: Int32) {
-        guard let server = TmuxServer(of: agent), tmuxServers[server.process] == nil else { return }
-        do throws(SystemError) {
-            tmuxServers[server.process] = try ProcessHandle(server.process, on: loop) { [unowned self] in
-                let status = tmuxServers.removeValue(forKey: server.process)?.status
-                handle(
-                    .serverEnded(
-                        socket: server.socket,
-                        isCrash: status.map { if case .signalled = $0 { true } else { !$0.isSuccess } }))
-            }
-        } catch {
-            log.debug("the end of the tmux server cannot be seen", metadata: ["error": "\(error)"])
-        }
-    }
-
-    private func handleLater(_ input: Input) { loop.atEndOfTurn { [unowned self] in handle(input) } }
-
-    static func isAlive(_ process: ProcessName) -> Bool {
-        ProcessTable.isAlive(ProcessIdentity(pid: process.pid, startTime: process.startTime))
-    }
-
-    // MARK: - The end of a turn
-
-    /// What is done once for all inputs of a turn: state to disk, the next alarm, what systemd and subscribers see.
-    func planTurnEnd() {
-        guard !isTurnEndPlanned else { return }
-        isTurnEndPlanned = true
-        loop.atEndOfTurn { [unowned self] in
-            isTurnEndPlanned = false
-            if mustPersist { persist() }
-            approveKeys()
-            alarm?.set(controller.nextWake(after: Timestamp.now))
-            if followed?.hasNews == true { planOffsets() }
-            answerReloadWaiters()
-            becomeReady()
-            publishState()
-            finishIfStopping()
-        }
-    }
-
-    // MARK: - The end
-
-    /// - Parameters:
-    ///   - code: The exit code.
-    ///   - endsTown: Services and agents end too, whoever started us.
-    func stop(_ why: String, code: Int32 = 0, endsTown: Bool = false) {
-        guard !isStopping else { return }
-        isStopping = true
-        stopBegan = EventLoop.now
-        exitCode = code
-        self.endsTown = endsTown
-        bootstrap?.interrupt("gasclawd is stopping")
-        surroundings.isStopping = true
-        handle(.stopping)
-        emit(.daemonStopping(detail: why))
-        report(notifier.send([.stopping, .status("stopping: \(why)")]), of: "STOPPING")
-        // A reload that is under way has taken an agent away: it brings it back first. The bootstrap takes back the step
-        // that it is at.
-        if controller.isReloading || bootstrap?.isRunning == true {
-            loop.schedule(after: bootstrap?.isRunning == true ? .seconds(20) : .seconds(8)) { [unowned self] in end() }
-        } else {
-            loop.atEndOfTurn { [unowned self] in end() }
-        }
-    }
-
-    func finishIfStopping() {
-        if isStopping, !controller.isReloading, bootstrap?.isRunning != true { end() }
-    }
-
-    /// Of the time for a stop (contract G).
-    var stopTimeLeft: Duration {
-        max(.seconds(10), TownStop.limit - .nanoseconds(EventLoop.now - stopBegan))
-    }
-
-    /// Told to stop as a service, we end what systemd leaves to us. When we end by ourselves agents live on.
-    private func end() {
-        guard !isEmptying else { return }
-        isEmptying = true
-        guard exitCode == 0 else { return finish() }
-        let group = ControlGroup.ofOurService
-        // The first process of a container: when we end the kernel kills all others, so they end in order before.
-        if endsTown || CurrentProcess.pid == 1 { return endTown(group) }
-        guard let group else {
-            if let supervisor = services?.supervisor, supervisor.managed.contains(where: supervisor.isUp) {
-                log.notice("agents and services live on (gasclawd stop ends them)")
-            }
-            return finish()
-        }
-        Emptying.isRestart(of: group, environment: toolbox.environment, on: loop) { [unowned self] isRestart in
-            if isRestart {
-                log.notice("this is a restart: agents live on")
-                finish()
-            } else {
-                endTown(group)
-            }
-        }
-    }
-
-    private func endTown(_ group: ControlGroup?) {
-        endTown(group: group) { [unowned self] problems in
-            stopCall?.reply(
-                .value(["ok": .bool(problems.isEmpty), "problems": .array(problems.map(JSONValue.string))]))
-            finish()
-        }
-    }
-
-    private func finish() {
-        guard server != nil || lock != nil, !isSayingGoodbye else { return }
-        isSayingGoodbye = true
-        if let alerting { alerting.whenIdle { [unowned self] in close() } } else { close() }
-    }
-
-    private func close() {
-        services?.release()
-        persist()
-        saveOffsets()
-        accounts?.close()
-        watcher?.close()
-        do { try server?.close() } catch {
-            log.warning("the control server did not close", metadata: ["error": "\(error)"])
-        }
-        server = nil
-        removeSocket()
-        ring?.close()
-        lock = nil
-        stateLock = nil
-        townHolder = nil
-        townLock = nil
-        log.notice("stopped")
-        loop.stop()
-    }
-
-    func report(_ outcome: Notifier.Outcome, of what: String) {
-        if case .failed(let error) = outcome {
-            log.warning("systemd could not be told", metadata: ["what": "\(what)", "error": "\(error)"])
-        }
-    }
-
-    private func audit() {
-        accounts?.audit()
-        watcher?.audit()
-        services?.watcher?.audit()
-        services?.refreshObstacles()
-        holdTown()
-        mendState()
-        Orphans.reap()
-        touchProbe()
-        planTurnEnd()
-        loop.schedule(after: Self.auditInterval) { [unowned self] in audit() }
-    }
-
-    private static func newSeed() -> UInt64 {
-        var random = SystemRandomNumberGenerator()
-        return UInt64.random(in: .min ... .max, using: &random)
-    }
-
-    private static func newBootID() -> String {
-        var random = SystemRandomNumberGenerator()
-        let bytes = (0..<16).map { _ in UInt8.random(in: .min ... .max, using: &random) }
-        return bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
     }
 }
 

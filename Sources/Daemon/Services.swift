@@ -49,25 +49,25 @@ final class Services {
     let log: Logger
     let owner: Owner
     let townMemory: TownMemory
-    private(set) var place: ServicePlace
+    var place: ServicePlace
     private(set) var supervisor: Supervisor
     private var saved: JSONValue?
-    private let isReadOnly: Bool
-    private(set) var watcher: FileWatcher?
-    private var alarm: EventLoop.Timer?
+    let isReadOnly: Bool
+    var watcher: FileWatcher?
+    var alarm: EventLoop.Timer?
     private var written: [UInt8]?
-    private var mustPersist = false
-    private var persistTimer: EventLoop.Timer?
+    var mustPersist = false
+    var persistTimer: EventLoop.Timer?
     /// Why what has to survive a restart is not on disk; nil: it is.
     private(set) var stateProblem: String?
     /// What the bootstrap has to say about a service's start.
-    private var gates: [ServiceName: Obstacle] = [:]
-    private var waiters: [Waiter] = []
+    var gates: [ServiceName: Obstacle] = [:]
+    var waiters: [Waiter] = []
     /// The town is being ended: nothing is started any more.
-    private(set) var isEnding = false
+    var isEnding = false
     let calls: RunningCalls
     private var inbox: [ServiceInput] = []
-    private var isHandling = false
+    var isHandling = false
     private var clock = ClockWatch()
 
     /// Attempts that are going on, and the commands of theirs and of stops.
@@ -75,7 +75,7 @@ final class Services {
     var commands: [ServiceName: Command] = [:]
     var handles: [ServiceName: ProcessHandle] = [:]
     /// Others who have what a service needs.
-    private var holders: [ServiceName: ProcessHandle] = [:]
+    var holders: [ServiceName: ProcessHandle] = [:]
     var daemonChild: Child?
     var timers: [ServiceName: EventLoop.Timer] = [:]
     /// The time within which an attempt has to be done.
@@ -96,7 +96,7 @@ final class Services {
     var followers: [String: LogFollower] = [:]
 
     /// Who asked for a change by hand and waits for what comes of it.
-    private struct Waiter {
+    struct Waiter {
         let name: ServiceName
         let isUpWanted: Bool
         var isByHand = false
@@ -176,7 +176,7 @@ final class Services {
         }
     }
 
-    private func start(_ name: ServiceName, _ attempt: UInt64) {
+    func start(_ name: ServiceName, _ attempt: UInt64) {
         attempts[name] = attempt
         holders[name] = nil
         unwatch(name)
@@ -245,7 +245,7 @@ final class Services {
         if let timer = deadlines.removeValue(forKey: name) { loop.cancel(timer) }
     }
 
-    private func stop(_ name: ServiceName, _ process: ServiceProcess?) {
+    func stop(_ name: ServiceName, _ process: ServiceProcess?) {
         guard !isEnding else { return }
         finishAttempt(name)
         unwatchTimers(name)
@@ -260,108 +260,15 @@ final class Services {
         }
     }
 
-    private func stopped(_ name: ServiceName, _ problem: String?) {
+    func stopped(_ name: ServiceName, _ problem: String?) {
         unwatch(name)
         if let problem { log.warning("\(name.rawValue): \(problem)") }
         handle(.stopped(name, problem: problem.map(owner.redact)))
     }
 
-    // MARK: - Processes
-
-    /// Reports the end of a process, also of one that is no child of ours.
-    private func watch(_ name: ServiceName, _ process: ServiceProcess) {
-        unwatch(name)
-        watchHealth(name)
-        if name == .daemon, daemonChild?.identity == ProcessIdentity(process) { return }
-        do throws(SystemError) {
-            let held = try ProcessHandle(ProcessIdentity(process), on: loop) { [unowned self] in
-                let status = handles[name]?.status
-                exited(name, process, status.map { "\($0)" } ?? "ended")
-            }
-            guard let held else {
-                return loop.atEndOfTurn { [self] in exited(name, process, "ended") }
-            }
-            handles[name] = held
-        } catch {
-            log.error("the end of \(name.rawValue) cannot be seen", metadata: ["error": "\(error)"])
-        }
-    }
-
-    func exited(_ name: ServiceName, _ process: ServiceProcess, _ status: String) {
-        handles[name] = nil
-        unwatchTimers(name)
-        let isExpected = name == .mayor && owner.isMayorReloading()
-        handle(.exited(name, process, status: status, isExpected: isExpected))
-        if name == .mayor, !isExpected { lookForReturn() }
-    }
-
-    private func unwatch(_ name: ServiceName) {
-        handles[name] = nil
-        unwatchTimers(name)
-    }
-
-    private func unwatchTimers(_ name: ServiceName) {
-        if let timer = timers.removeValue(forKey: name) { loop.cancel(timer) }
-    }
-
-    private func watchHealth(_ name: ServiceName) {
-        switch name {
-        case .dolt: watchDolt()
-        case .daemon: watchHeartbeat()
-        case .mayor: break
-        }
-    }
-
-    // MARK: - Commands
-
-    /// Runs a command of a service with the town as its folder; its output goes to the journal under the identifier.
-    func run(
-        _ name: ServiceName, _ program: String, _ arguments: [String], timeout: Duration, identifier: String,
-        completion: @escaping (_ failure: String?) -> Void
-    ) {
-        do throws(SystemError) {
-            var call: ProcessIdentity?
-            let command = try Command.run(
-                [program] + arguments, environment: place.environment, directory: place.root, timeout: timeout, on: loop
-            ) { [self] result in
-                if let call { calls.ended(call) }
-                // Another one may run in its place by now.
-                if commands[name]?.isRunning == false { commands[name] = nil }
-                for bytes in [result.output, result.errors] {
-                    for line in bytes.split(separator: 10).suffix(200) { owner.takeLine(identifier, line) }
-                }
-                let failure = Self.failure(of: arguments, result, tool: FilePath(program).lastName)
-                // It may be dolt that is the reason.
-                if failure != nil, name != .dolt { checkDolt() }
-                completion(failure)
-            }
-            commands[name] = command
-            call = command.identity
-            calls.began(command.identity, arguments)
-        } catch {
-            completion("\(error)")
-        }
-    }
-
-    /// Why a call failed, in the tool's own words; nil if it did not, as far as its exit code tells.
-    static func failure(of arguments: [String], _ result: CommandResult, tool: [UInt8]) -> String? {
-        guard !result.status.isSuccess || result.timedOut else { return nil }
-        let call = "\(shownText(tool)) \(arguments.joined(separator: " "))"
-        if result.timedOut { return "\(call): no answer in its time; it was ended" }
-        // The last lines tell why; warnings stand before them.
-        let errors = result.errors.isEmpty ? result.output : result.errors
-        let words = errors.split(separator: 10).suffix(3).map { shownText($0.prefix(300)) }
-        return "\(call): \(result.status)\(words.isEmpty ? "" : ": \(words.joined(separator: " / "))")"
-    }
-
-    private func endCommand(_ name: ServiceName, then next: @escaping () -> Void) {
-        guard let command = commands.removeValue(forKey: name) else { return next() }
-        command.end(then: next)
-    }
-
     // MARK: - State
 
-    private func persist() {
+    func persist() {
         mustPersist = false
         var snapshot = supervisor.snapshot.object ?? [:]
         if let readOnce { snapshot["daemon_read"] = readOnce.json }
@@ -404,274 +311,5 @@ final class Services {
         Supervisor.processes(in: saved)[name].map(ProcessIdentity.init).flatMap {
             ProcessTable.isAlive($0) ? $0 : nil
         }
-    }
-
-    // MARK: - Begin and end
-
-    /// Ends the calls of gt that an earlier process of ours was making when it was killed: what they are doing is done
-    /// again, and two of a kind undo each other. With them goes the dolt of an installation that is done again.
-    func clear(then next: @escaping () -> Void) {
-        let left = isReadOnly ? [] : calls.leftovers()
-        func finish() {
-            guard !isEnding else { return }
-            guard !isReadOnly, Bootstrap.isInstallationUnfinished(place.root, store), let dolt = place.dolt,
-                dolt != Bootstrap.doltBeforeInstallation(store)
-            else { return next() }
-            stopDolt(nil) { [self] problem in
-                if let problem { log.warning("\(problem)") }
-                if !isEnding { next() }
-            }
-        }
-        guard !left.isEmpty else { return finish() }
-        var count = left.count
-        for call in left {
-            let words = ProcessTable.arguments(of: call.pid)?.joined(separator: " ") ?? ""
-            log.notice(
-                "a call that an earlier gasclawd left is ended",
-                metadata: [
-                    "pid": "\(call.pid)", "call": "\(owner.redact(words))",
-                ])
-            TreeTermination.end(call, grace: .seconds(5), on: loop) { [self] error in
-                if let error { log.warning("pid \(call.pid) cannot be ended: \(error)") } else { calls.ended(call) }
-                count -= 1
-                if count == 0 { finish() }
-            }
-        }
-    }
-
-    /// Looks for what runs already, then starts what is missing.
-    func open() {
-        watchFiles()
-        look { [self] in handle(.opened) }
-    }
-
-    /// The same, but what is missing waits for the bootstrap.
-    func openGated(then next: @escaping () -> Void) {
-        watchFiles()
-        gate(ServiceName.allCases, Bootstrap.gate)
-        look { [self] in
-            handle(.opened)
-            next()
-        }
-    }
-
-    /// Looks for what runs already.
-    func look(then next: @escaping () -> Void) {
-        refreshObstacles()
-        adoptDolt()
-        adoptDaemon()
-        adoptMayor(then: next)
-    }
-
-    /// Another configuration is in force.
-    func reconfigure(managed: [ServiceName], place new: ServicePlace) {
-        let isElsewhere = new.root != place.root || new.clients != place.clients
-        place = new
-        if isElsewhere { watchFiles() }
-        handle(.managed(managed))
-        refreshObstacles()
-    }
-
-    /// Nothing is started or watched from here any more.
-    ///
-    /// - Parameter next: Called when the calls that were going on have ended, with all that they had started.
-    func halt(then next: @escaping () -> Void = {}) {
-        guard !isEnding else { return next() }
-        if mustPersist { persist() }
-        isEnding = true
-        for timer in Array(timers.values) + Array(deadlines.values) + [alarm, persistTimer].compactMap(\.self) {
-            loop.cancel(timer)
-        }
-        (timers, deadlines, alarm, persistTimer) = ([:], [:], nil, nil)
-        endWait()
-        mayorReturn.cancel()
-        let going = Array(commands.values)
-        commands = [:]
-        attempts = [:]
-        handles = [:]
-        holders = [:]
-        watcher?.close()
-        let waiting = waiters
-        waiters = []
-        for waiter in waiting {
-            waiter.reply(.failure(ControlError(code: "stopping", message: "gasclawd is stopping")))
-        }
-        guard !going.isEmpty else { return next() }
-        var count = going.count
-        for command in going {
-            command.end {
-                count -= 1
-                if count == 0 { next() }
-            }
-        }
-    }
-
-    /// The same, and what runs lives on.
-    func release() {
-        halt()
-        daemonChild?.release()
-        daemonChild = nil
-    }
-
-    /// What was stopped by hand is wanted again at the next start: all was ended on purpose.
-    func forget() {
-        do throws(SystemError) {
-            if Syscalls.exists(store.services) { try Syscalls.unlink(store.services) }
-        } catch {
-            log.warning("the state of services stays", metadata: ["error": "\(error)"])
-        }
-    }
-
-    // MARK: - What holds them back
-
-    /// Keeps services from being started; nil lets them.
-    func gate(_ names: [ServiceName], _ obstacle: Obstacle?) {
-        for name in names { gates[name] = obstacle }
-        refreshObstacles()
-    }
-
-    func refreshObstacles() {
-        for name in supervisor.managed { handle(.obstacle(name, obstacle(to: name))) }
-    }
-
-    private func obstacle(to name: ServiceName) -> Obstacle? {
-        if let gate = gates[name] { return gate }
-        guard place.toolbox.gt != nil else {
-            return .absent("gt is not found (install it, or add its folder to town.path, then gasclawd reload)")
-        }
-        guard place.isInstalled else {
-            if townMemory.knows(place.root) { return .absent(TownMemory.absence(place.root)) }
-            return .absent("there is no town at \(place.root.shown) (gasclawd bootstrap makes one)")
-        }
-        if name == .dolt, place.toolbox.dolt == nil {
-            return .absent("dolt is not found (install it, or add its folder to town.path, then gasclawd reload)")
-        }
-        if name == .mayor, place.toolbox.tmux == nil {
-            return .absent("tmux is not found (install it, or add its folder to town.path, then gasclawd reload)")
-        }
-        if Syscalls.exists(place.files.shuttingDown) {
-            return .held("the town is being taken down (\(place.files.shuttingDown.shown))")
-        }
-        if name == .mayor, Syscalls.exists(place.files.stop) { return .held("the emergency stop is on (gt thaw)") }
-        return nil
-    }
-
-    private func watchFiles() {
-        watcher?.close()
-        let watcher = FileWatcher(on: loop, onTrouble: { [unowned self] in owner.onChange() }) {
-            [unowned self] reports in
-            for report in reports { look(report) }
-        }
-        self.watcher = watcher
-        for (path, id) in [
-            (place.files.town, Spec.town), (place.files.shuttingDown, Spec.shuttingDown), (place.files.stop, Spec.stop),
-            (place.files.daemonState, Spec.heartbeat),
-        ] {
-            _ = watcher.add(.file(path, id: id))
-        }
-        _ = watcher.add(WatchSpec(id: Spec.clients, base: place.clients, pattern: [.affix("", ".json")]))
-        follow(store.daemonOutput, id: Spec.daemonOutput, from: .end)
-        follow(place.files.doltLog, id: Spec.doltLog, from: .end)
-    }
-
-    private func look(_ report: WatchReport) {
-        switch report.spec {
-        case Spec.heartbeat: heartbeatWritten()
-        case Spec.daemonOutput, Spec.doltLog: readOutput(report.spec)
-        case Spec.clients: if report.exists { clientWritten(report.path) }
-        default: refreshObstacles()
-        }
-    }
-
-    // MARK: - By hand
-
-    /// Reports how a service stands as soon as it is up or will not be soon.
-    func whenSettled(_ name: ServiceName, completion: @escaping (Result<JSONValue, ControlError>) -> Void) {
-        waiters.append(Waiter(name: name, isUpWanted: true, reply: completion))
-        answerWaiters()
-    }
-
-    /// Reports that a service is down, or that it will not be.
-    func whenDown(_ name: ServiceName, completion: @escaping () -> Void) {
-        waiters.append(Waiter(name: name, isUpWanted: false) { _ in completion() })
-        answerWaiters()
-    }
-
-    /// `services start|stop|restart`: answered when it is done or cannot be.
-    func request(
-        _ name: String, _ wish: ServiceWish, reply: @escaping (Result<JSONValue, ControlError>) -> Void
-    ) {
-        guard let service = ServiceName(rawValue: name) else {
-            let known = ServiceName.allCases.map(\.rawValue).joined(separator: ", ")
-            return reply(
-                .failure(
-                    ControlError(
-                        code: "not_found", message: "there is no service \(owner.redact(name)) (there are \(known))")))
-        }
-        guard supervisor.managed.contains(service) else {
-            return reply(
-                .failure(ControlError(code: "not_found", message: "\(name) is not managed (services.manage)")))
-        }
-        refreshObstacles()
-        if wish == .restart, let why = supervisor.refusalOfRestart(service) {
-            return reply(
-                .failure(
-                    ControlError(
-                        code: "unavailable", message: "\(name) is left as it is, for it could not be started: \(why)")))
-        }
-        handle(.wanted(service, wish))
-        waiters.append(Waiter(name: service, isUpWanted: wish != .stop, isByHand: true, reply: reply))
-        answerWaiters()
-    }
-
-    private func answerWaiters() {
-        guard !waiters.isEmpty, !isHandling else { return }
-        let all = waiters
-        waiters = []
-        for waiter in all {
-            guard let item = supervisor.item(waiter.name) else {
-                waiter.reply(.failure(ControlError(code: "not_found", message: "it is not managed any more")))
-                continue
-            }
-            if item.isWanted != waiter.isUpWanted {
-                waiter.reply(.failure(ControlError(code: "busy", message: "something else was asked for meanwhile")))
-                continue
-            }
-            switch item.state {
-            case "starting", "stopping": waiters.append(waiter)
-            case "down" where waiter.isUpWanted && supervisor.isOnItsWay(waiter.name): waiters.append(waiter)
-            case "up" where waiter.isUpWanted, "down" where !waiter.isUpWanted:
-                if waiter.isByHand, let stateProblem {
-                    waiter.reply(.failure(.unsaved(stateProblem)))
-                } else {
-                    waiter.reply(.success(["ok": true, "service": StatusReport.ServiceItem(item).json]))
-                }
-            default:
-                let why = item.detail.isEmpty ? "" : ": \(item.detail)"
-                waiter.reply(
-                    .failure(ControlError(code: "unavailable", message: "\(item.name.rawValue) is \(item.state)\(why)"))
-                )
-            }
-        }
-    }
-
-    var items: [StatusReport.ServiceItem] { supervisor.items(at: Timestamp.now).map(StatusReport.ServiceItem.init) }
-    var problem: String? { supervisor.problem(at: Timestamp.now) }
-    var isSettled: Bool { supervisor.isSettled(at: Timestamp.now) }
-}
-
-extension ServiceProcess {
-    init(_ identity: ProcessIdentity) { self.init(pid: identity.pid, startTime: identity.startTime) }
-}
-
-extension ProcessIdentity {
-    init(_ process: ServiceProcess) { self.init(pid: process.pid, startTime: process.startTime) }
-}
-
-extension StatusReport.ServiceItem {
-    init(_ item: ServiceItem) {
-        self.init(
-            name: item.name.rawValue, isWanted: item.isWanted, state: item.state, pid: item.pid,
-            restarts: item.restarts, since: item.since, nextRetryAt: item.nextRetryAt, detail: item.detail)
     }
 }

@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import Glibc
 import JSON
 import LinuxSys
@@ -69,16 +70,12 @@ import Timekeeping
 
 @Suite struct LauncherFileTests {
     private func withFile(_ text: String?, _ body: (FilePath) throws -> Void) throws {
-        var template = Array("/tmp/gasclawd-test-XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        let folder = FilePath(platformString: template)
-        let path = folder.appending("launcher.json")
-        defer {
-            unlink(path.string)
-            rmdir(folder.string)
+        let folder = try TemporaryFolder()
+        let path = folder.path.appending("launcher.json")
+        try withExtendedLifetime(folder) {
+            if let text { try folder.put("launcher.json", text) }
+            try body(path)
         }
-        if let text { try AtomicFile.replace(path, with: Array(text.utf8), mode: 0o600) }
-        try body(path)
     }
 
     @Test func theFileSurvivesTheDisk() throws {
@@ -142,7 +139,7 @@ import Timekeeping
         #expect(agent["busy"]?.isNull == true)
         #expect(json["watch"]?["probe_ms"]?.isNull == true)
         #expect(json["config"]?["ok"] == true)
-        #expect(json["town"]?.object?.names == ["root", "installed", "estop", "holds", "rejected", "bootstrap"])
+        #expect(json["town"]?.object?.names == ["root", "installed", "estop", "away", "holds", "rejected", "bootstrap"])
     }
 
     @Test func itServesWhileAKeyIsReady() {

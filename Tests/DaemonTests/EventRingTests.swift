@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import Glibc
 import LinuxSys
 import SystemPackage
@@ -9,14 +10,8 @@ import Testing
 
 @Suite struct EventRingTests {
     private func withFolder(_ body: (FilePath) throws -> Void) throws {
-        var template = Array("/tmp/gasclawd-ring.XXXXXX".utf8CString)
-        try #require(mkdtemp(&template) != nil)
-        let folder = FilePath(String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self))
-        defer {
-            unlink(folder.appending("ring").string)
-            rmdir(folder.string)
-        }
-        try body(folder)
+        let folder = try TemporaryFolder()
+        try withExtendedLifetime(folder) { try body(folder.path) }
     }
 
     private func record(_ number: Int) -> [UInt8] {

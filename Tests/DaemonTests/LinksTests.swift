@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import ControlAPI
+import Fixtures
 import LinuxSys
 import SystemPackage
 import Testing
@@ -9,12 +10,12 @@ import Testing
 
 /// Which links agents are started by.
 struct LinksTests {
-    private let folder: TestFolder
+    private let folder: TemporaryFolder
     private var executable: FilePath { folder.path.appending("usr/bin/gasclawd") }
     private var home: FilePath { folder.path.appending("home") }
 
     init() throws {
-        folder = try TestFolder()
+        folder = try TemporaryFolder()
         try Syscalls.makeDirectories(executable.removingLastComponent())
         try AtomicFile.replace(executable, with: [], durable: false)
     }

@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import Controller
+import Fixtures
 import Glibc
 import JSON
 import KeyPool
@@ -15,14 +16,14 @@ import Timekeeping
 
 /// Questions to a provider, with the real curl and a stand-in on this machine.
 @Suite(.serialized) struct ProberTests {
-    private let folder: TestFolder
+    private let folder: TemporaryFolder
     private let loop: EventLoop
     private let provider: Provider
     private let key: Key
 
     init() throws {
         SignalReceiver.ignoreBrokenPipes()
-        folder = try TestFolder()
+        folder = try TemporaryFolder()
         loop = try EventLoop()
         provider = try Provider(home: folder.path.string, on: loop)
         key = try #require(Key(MiniatureTown.newKey()))
@@ -35,7 +36,7 @@ import Timekeeping
     private func ask(
         _ kind: ProbeKind, answer: String, environment: [String: String] = [:], path: String = "/coding/"
     ) throws -> ProbeOutcome {
-        try folder.write("provider/\(key.id)", answer)
+        try folder.put("provider/\(key.id)", answer)
         let url = try #require(kind.url(baseURL: "http://127.0.0.1:\(provider.port)\(path)"))
         var outcome: ProbeOutcome?
         prober(environment).ask(ProbeOrder(key: key, kind: kind, url: url), on: loop) {

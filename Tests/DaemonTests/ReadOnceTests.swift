@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import LinuxSys
 import Supervision
 import SystemPackage
@@ -9,17 +10,17 @@ import Testing
 
 @Suite struct ReadOnceTests {
     @Test func contentTellsAndIsRemembered() throws {
-        let folder = try TestFolder()
-        try folder.write("mayor/daemon.json", "{}")
+        let folder = try TemporaryFolder()
+        try folder.put("mayor/daemon.json", "{}")
         let process = ServiceProcess(pid: 7, startTime: 8)
         let made = ReadOnce(process: process, digests: ReadOnce.digests(in: folder.path))
         let read = try #require(ReadOnce(made.json))
         #expect(read == made && read.process == process)
         for path in ["mayor/daemon.json", "settings/agents.json"] { #expect(read.isCurrent(path, in: folder.path)) }
-        try folder.write("mayor/daemon.json", "{ }")
-        try folder.write("settings/agents.json", "{}")
+        try folder.put("mayor/daemon.json", "{ }")
+        try folder.put("settings/agents.json", "{}")
         for path in ["mayor/daemon.json", "settings/agents.json"] { #expect(!read.isCurrent(path, in: folder.path)) }
-        try folder.write("mayor/daemon.json", "{}")
+        try folder.put("mayor/daemon.json", "{}")
         #expect(read.isCurrent("mayor/daemon.json", in: folder.path))
     }
 

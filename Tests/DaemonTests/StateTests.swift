@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import Configuration
+import Fixtures
 import Glibc
 import JSON
 import LinuxSys
@@ -11,49 +12,8 @@ import Timekeeping
 
 @testable import Daemon
 
-/// A folder of its own, removed with all that is in it.
-final class TestFolder {
-    let path: FilePath
-
-    init() throws {
-        var template = Array("/tmp/gcd.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
-        path = FilePath(platformString: template)
-    }
-
-    @discardableResult
-    func write(_ name: String, _ content: String, mode: UInt32 = 0o600) throws -> FilePath {
-        let file = path.appending(name)
-        try Syscalls.makeDirectories(file.removingLastComponent())
-        try AtomicFile.replace(file, with: Array(content.utf8), mode: mode, durable: false)
-        return file
-    }
-
-    func json(_ name: String) throws -> JSONValue {
-        try JSONValue(parsing: try RegularFile.read(path.appending(name), limit: 1 << 20).bytes)
-    }
-
-    func names(_ folder: String = ".") throws -> [String] {
-        let opened = try Syscalls.open(path.appending(folder), flags: Syscalls.directory)
-        return try Syscalls.names(inDirectory: opened.raw).map { String(decoding: $0, as: UTF8.self) }.sorted()
-    }
-
-    deinit { Self.remove(path) }
-
-    private static func remove(_ folder: FilePath) {
-        do throws(SystemError) {
-            let opened = try Syscalls.open(folder, flags: Syscalls.directory)
-            for name in try Syscalls.names(inDirectory: opened.raw) {
-                let entry = folder.entry(name)
-                if try Syscalls.status(of: entry, followingLinks: false).kind == .directory {
-                    remove(entry)
-                } else {
-                    try Syscalls.unlink(entry)
-                }
-            }
-        } catch { Issue.record("\(error)") }
-        rmdir(folder.string)
-    }
+extension TemporaryFolder {
+    func json(_ name: String) throws -> JSONValue { try JSONValue(parsing: Array(text(name).utf8)) }
 }
 
 /// What is kept on disk.
@@ -62,20 +22,20 @@ struct StateTests {
         "{}", #"{"version":99,"keys":{}}"#, #"{"version":1,"keys":5}"#, #"{"keys":{}}"#, #"{"version":1}"#, "[1]", "{",
     ])
     func aKeysFileOfAnotherFormIsSetAsideAndNotWrittenOver(_ text: String) throws {
-        let folder = try TestFolder()
+        let folder = try TemporaryFolder()
         let store = StateStore(directory: folder.path)
-        try folder.write("keys.json", text)
+        try folder.put("keys.json", text)
         var said = ""
         #expect(store.read(store.keys, isUnderstood: StateStore.isKeys) { said = $0 } == nil)
         #expect(said.contains("set aside"))
         #expect(try RegularFile.read(folder.path.appending("keys.json.corrupt"), limit: 999).bytes == Array(text.utf8))
-        try folder.write("keys.json", #"{"version":1,"keys":{}}"#)
+        try folder.put("keys.json", #"{"version":1,"keys":{}}"#)
         #expect(store.read(store.keys, isUnderstood: StateStore.isKeys) { said = $0 } != nil)
     }
 
-    private let folder: TestFolder
+    private let folder: TemporaryFolder
 
-    init() throws { folder = try TestFolder() }
+    init() throws { folder = try TemporaryFolder() }
 
     @Test func theStateDirectoryIsClosedToOthers() throws {
         let store = StateStore(directory: folder.path.appending("a/b/state"))
@@ -92,7 +52,7 @@ struct StateTests {
     @Test(arguments: ["", "{", "[1]", "null", "{\"a\":1}}", "\u{0}\u{1}"])
     func whatIsNotUnderstoodIsSetAsideAndKept(content: String) throws {
         let store = StateStore(directory: folder.path)
-        try folder.write("keys.json", content)
+        try folder.put("keys.json", content)
         var remarks: [String] = []
         #expect(store.read(store.keys) { remarks.append($0) } == nil)
         #expect(remarks.count == 1)
@@ -107,7 +67,7 @@ struct StateTests {
         let dead = Int32.max
         let kept = ["keys.json", ".keys.json.gasclawd-1-abc", ".keys.json.gasclawd-\(dead)", ".x.gasclawd-one-two"]
         for name in kept + [".keys.json.gasclawd-\(dead)-10ej90m", ".offsets.json.gasclawd-\(dead)-a"] {
-            try folder.write(name, "{}")
+            try folder.put(name, "{}")
         }
         try store.open()
         #expect(try folder.names() == kept.sorted())
@@ -148,18 +108,18 @@ struct StateTests {
         try Syscalls.link(bin.appending("claude"), to: "/opt/old/gasclawd")
         // The link first: a file is replaced where a link leads, and this one leads to the program that runs here.
         try Syscalls.unlink(bin.appending("agent-shell"))
-        try folder.write("bin/agent-shell", "#!/bin/sh\n")
+        try folder.put("bin/agent-shell", "#!/bin/sh\n")
         try Links.make(bin: bin, launcher: ["socket": "/y"], at: file)
         for name in ["claude", "agent-shell"] { #expect(try Syscalls.linkTarget(bin.appending(name)) == ourselves) }
-        #expect(try folder.names("bin") == ["agent-shell", "claude", "gasclawd"])
+        #expect(try folder.names(in: "bin") == ["agent-shell", "claude", "gasclawd"])
         #expect(try folder.json("launcher.json")["socket"]?.string == "/y")
     }
 
     @Test func programsAreFoundInOrder() throws {
-        try folder.write("a/gt", "x", mode: 0o644)
+        try folder.put("a/gt", "x", mode: 0o644)
         try Syscalls.makeDirectories(folder.path.appending("b/gt"))
-        let real = try folder.write("c/gt", "#!", mode: 0o755)
-        try folder.write("d/gt", "#!", mode: 0o755)
+        let real = try folder.put("c/gt", "#!", mode: 0o755)
+        try folder.put("d/gt", "#!", mode: 0o755)
         let folders = ["a", "b", "none", "c", "d"].map { folder.path.appending($0).string }
         #expect(Links.find("gt", in: ["relative", ""] + folders) == real.string)
         #expect(Links.find("bd", in: folders) == nil)
@@ -168,18 +128,18 @@ struct StateTests {
 
 /// Claude Code's own files, which it rewrites itself.
 struct ClientFilesTests {
-    private let folder: TestFolder
+    private let folder: TemporaryFolder
     private let files: ClientFiles
 
     init() throws {
-        folder = try TestFolder()
+        folder = try TemporaryFolder()
         files = ClientFiles(directory: folder.path.appending("c"), bypassesPermissions: true) { problem in
             if let problem { Issue.record("\(problem)") }
         }
     }
 
     @Test func approvalsAndTrustAreAddedAndNothingIsLost() throws {
-        try folder.write(
+        try folder.put(
             "c/.claude.json",
             #"{"userID":"u","projects":{"/x":{"history":[1]}},"customApiKeyResponses":{"approved":["old"],"rejected":["aaa"]}}"#
         )
@@ -196,7 +156,7 @@ struct ClientFilesTests {
 
     @Test func whatTheClientWroteOverIsMendedAndASecondLookChangesNothing() throws {
         files.approve(["aaa"])
-        try folder.write("c/.claude.json", #"{"numStartups":7}"#)
+        try folder.put("c/.claude.json", #"{"numStartups":7}"#)
         files.check()
         let state = try folder.json("c/.claude.json")
         #expect(state["numStartups"]?.integer == 7)
@@ -211,11 +171,11 @@ struct ClientFilesTests {
         let files = ClientFiles(directory: folder.path.appending("c"), bypassesPermissions: true) {
             problems.append($0)
         }
-        try folder.write("c/.claude.json", "{ half")
+        try folder.put("c/.claude.json", "{ half")
         files.approve(["aaa"])
         #expect(problems.last??.contains(".claude.json") == true || problems.last??.contains("/c") == true)
         #expect(String(decoding: try RegularFile.read(files.state, limit: 100).bytes, as: UTF8.self) == "{ half")
-        try folder.write("c/.claude.json", "{}")
+        try folder.put("c/.claude.json", "{}")
         files.check()
         #expect(problems.last == .some(nil))
     }

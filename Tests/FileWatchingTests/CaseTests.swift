@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import LinuxSys
 import SystemPackage
 import Testing

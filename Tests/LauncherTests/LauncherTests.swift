@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import ControlAPI
+import Fixtures
 import GasTown
 import Glibc
 import JSON
@@ -10,55 +11,14 @@ import Testing
 
 @testable import Launcher
 
-/// A folder of its own, removed with all that is in it.
-private final class Folder {
-    let path: FilePath
-
-    init() throws {
-        var template = Array("/tmp/gcl.XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
-        path = FilePath(platformString: template)
-    }
-
-    @discardableResult
-    func write(_ name: String, _ content: String = "", mode: UInt32 = 0o600) throws -> FilePath {
-        let file = path.appending(name)
-        try Syscalls.makeDirectories(file.removingLastComponent())
-        try AtomicFile.replace(file, with: Array(content.utf8), mode: mode, durable: false)
-        return file
-    }
-
-    func link(_ name: String, to target: FilePath) throws {
-        try Syscalls.makeDirectories(path.appending(name).removingLastComponent())
-        try Syscalls.link(path.appending(name), to: target)
-    }
-
-    deinit { Self.remove(path) }
-
-    private static func remove(_ folder: FilePath) {
-        do throws(SystemError) {
-            let opened = try Syscalls.open(folder, flags: Syscalls.directory)
-            for name in try Syscalls.names(inDirectory: opened.raw) {
-                let entry = folder.entry(name)
-                if try Syscalls.status(of: entry, followingLinks: false).kind == .directory {
-                    remove(entry)
-                } else {
-                    try Syscalls.unlink(entry)
-                }
-            }
-        } catch { Issue.record("\(error)") }
-        rmdir(folder.string)
-    }
-}
-
 /// Which program stands behind ours.
 struct RealProgramTests {
-    private let folder: Folder
+    private let folder: TemporaryFolder
     private let ours: FilePath
 
     init() throws {
-        folder = try Folder()
-        ours = try folder.write("own/gasclawd", "#!", mode: 0o755)
+        folder = try TemporaryFolder("gcl")
+        ours = try folder.put("own/gasclawd", "#!", mode: 0o755)
     }
 
     private func find(_ path: String, home: String? = nil, configured: String? = nil) -> String {
@@ -73,17 +33,17 @@ struct RealProgramTests {
     @Test func ourOwnLinksArePassedOver() throws {
         try folder.link("a/claude", to: ours)
         try folder.link("b/claude", to: folder.path.appending("a/claude"))
-        let real = try folder.write("c/claude", "#!", mode: 0o755)
+        let real = try folder.put("c/claude", "#!", mode: 0o755)
         let path = ["a", "b", "c"].map { folder.path.appending($0).string }.joined(separator: ":")
         #expect(find(path) == real.string)
     }
 
     @Test func whatCannotBeRunIsPassedOver() throws {
-        try folder.write("plain/claude", "#!", mode: 0o644)
+        try folder.put("plain/claude", "#!", mode: 0o644)
         try Syscalls.makeDirectories(folder.path.appending("folder/claude"))
         try folder.link("dangling/claude", to: "/nowhere/at/all")
         try folder.link("loop/claude", to: "claude")
-        let real = try folder.write("real/claude", "#!", mode: 0o755)
+        let real = try folder.put("real/claude", "#!", mode: 0o755)
         let names = ["plain", "folder", "dangling", "loop", "missing", "real"]
         #expect(find(names.map { folder.path.appending($0).string }.joined(separator: ":")) == real.string)
     }
@@ -93,22 +53,22 @@ struct RealProgramTests {
     }
 
     @Test func anotherGasclawdIsKnownByItsName() throws {
-        let other = try folder.write("other/gasclawd", "#!", mode: 0o755)
+        let other = try folder.put("other/gasclawd", "#!", mode: 0o755)
         try folder.link("x/claude", to: other)
         #expect(find(folder.path.appending("x").string).hasPrefix("launcher "))
     }
 
     @Test func theUsersOwnInstallationComesLast() throws {
-        let local = try folder.write(".claude/local/claude", "#!", mode: 0o755)
+        let local = try folder.put(".claude/local/claude", "#!", mode: 0o755)
         #expect(find("/nowhere", home: folder.path.string) == local.string)
-        let real = try folder.write("real/claude", "#!", mode: 0o755)
+        let real = try folder.put("real/claude", "#!", mode: 0o755)
         #expect(find(folder.path.appending("real").string, home: folder.path.string) == real.string)
     }
 
     @Test func theConfiguredOneIsTheOnlyOne() throws {
-        try folder.write("real/claude", "#!", mode: 0o755)
+        try folder.put("real/claude", "#!", mode: 0o755)
         let path = folder.path.appending("real").string
-        let configured = try folder.write("special", "#!", mode: 0o755)
+        let configured = try folder.put("special", "#!", mode: 0o755)
         #expect(find(path, configured: configured.string) == configured.string)
         #expect(find(path, configured: "/nowhere/claude") == "nothing")
         #expect(find(path, configured: ours.string) == "nothing", "it would be a loop")
@@ -117,11 +77,11 @@ struct RealProgramTests {
 
 /// A start while no daemon answers.
 struct FallbackLaunchTests {
-    private let folder: Folder
+    private let folder: TemporaryFolder
     private var state: FilePath { folder.path.appending("state") }
 
     init() throws {
-        folder = try Folder()
+        folder = try TemporaryFolder("gcl")
         try Syscalls.makeDirectories(folder.path.appending("state"))
     }
 
@@ -149,7 +109,7 @@ struct FallbackLaunchTests {
     }
 
     @Test func theValuesThatTheDaemonWroteLastAreUsedAndANoteIsLeft() throws {
-        try folder.write("state/launch.json", values())
+        try folder.put("state/launch.json", values())
         let answer = try launch()
         #expect(answer.keyID == "0123456789ab")
         let note = try json("state/launches/\(getpid()).json")
@@ -166,7 +126,7 @@ struct FallbackLaunchTests {
     }
 
     @Test func aFolderOutsideOfTheTownIsNotTrusted() throws {
-        try folder.write("state/launch.json", values())
+        try folder.put("state/launch.json", values())
         _ = try launch(in: "elsewhere")
         _ = try launch(in: "town-of-somebody")
         #expect(try json("claude/.claude.json")["projects"] == nil)
@@ -174,7 +134,7 @@ struct FallbackLaunchTests {
 
     @Test(arguments: [UInt32(0o644), 0o640, 0o620, 0o604])
     func aFileThatOthersCanReadOrWriteIsNotTaken(mode: UInt32) throws {
-        try folder.write("state/launch.json", values(), mode: mode)
+        try folder.put("state/launch.json", values(), mode: mode)
         let failure = #expect(throws: LaunchFailure.self) { try launch() }
         #expect(failure?.code == 78)
         #expect(failure?.message.contains("launch.json") == true)
@@ -182,13 +142,13 @@ struct FallbackLaunchTests {
 
     @Test(arguments: ["", "{", "[]", "{\"credential\":\"sk-x\"}"])
     func aTornFileIsAsIfThereWereNone(content: String) throws {
-        try folder.write("state/launch.json", content)
+        try folder.put("state/launch.json", content)
         let failure = #expect(throws: LaunchFailure.self) { try launch() }
         #expect(failure?.code == 75)
     }
 
     @Test func aFileThatComesLaterIsWaitedFor() throws {
-        let path = try folder.write("new.json", values())
+        let path = try folder.put("new.json", values())
         let loop = try EventLoop()
         // Before or after the launcher begins to wait: it must not matter.
         try Command.run(
@@ -207,7 +167,7 @@ struct FallbackLaunchTests {
     }
 
     @Test func settingsThatCouldTakeTheKeyElsewhereStartNothing() throws {
-        try folder.write("state/launch.json", values())
+        try folder.put("state/launch.json", values())
         let failure = #expect(throws: LaunchFailure.self) { try launch(unsafe: ["x: env.ANTHROPIC_BASE_URL"]) }
         #expect(failure?.code == 78)
         #expect(!Syscalls.exists(state.appending("launches")))
@@ -216,12 +176,12 @@ struct FallbackLaunchTests {
 
 /// The settings files that a start looks at and writes.
 struct AgentSettingsTests {
-    private let folder: Folder
+    private let folder: TemporaryFolder
 
-    init() throws { folder = try Folder() }
+    init() throws { folder = try TemporaryFolder("gcl") }
 
     @Test func settingsAreGivenAsAFileOrAsText() throws {
-        try folder.write("given.json", #"{"a":1}"#)
+        try folder.put("given.json", #"{"a":1}"#)
         #expect(try AgentSettings.given(nil, directory: folder.path) == nil)
         #expect(try AgentSettings.given(Array("given.json".utf8), directory: folder.path)?["a"]?.integer == 1)
         #expect(try AgentSettings.given(folder.path.appending("given.json").bytes, directory: "/")?["a"]?.integer == 1)
@@ -235,8 +195,8 @@ struct AgentSettingsTests {
 
     @Test func aProjectsSettingsThatConcernTheKeyAreNamed() throws {
         #expect(AgentSettings.unsafeNames(directory: folder.path, given: nil).isEmpty)
-        try folder.write(".claude/settings.json", #"{"env":{"ANTHROPIC_AUTH_TOKEN":"x","PATH":"y"},"model":"z"}"#)
-        try folder.write(".claude/settings.local.json", #"{"apiKeyHelper":"cat"}"#)
+        try folder.put(".claude/settings.json", #"{"env":{"ANTHROPIC_AUTH_TOKEN":"x","PATH":"y"},"model":"z"}"#)
+        try folder.put(".claude/settings.local.json", #"{"apiKeyHelper":"cat"}"#)
         let names = AgentSettings.unsafeNames(
             directory: folder.path, given: ["env": ["ANTHROPIC_BASE_URL": "x", "CLAUDE_CODE_SHELL_PREFIX": "y"]])
         #expect(names.count == 3, "\(names)")
@@ -246,10 +206,10 @@ struct AgentSettingsTests {
 
     @Test func aProjectsSettingsThatCannotBeJudgedAreNotTrusted() throws {
         // What one parser refuses another may take, and with it an endpoint.
-        try folder.write(".claude/settings.json", #"{"env":{"ANTHROPIC_BASE_URL":"x"},}"#)
+        try folder.put(".claude/settings.json", #"{"env":{"ANTHROPIC_BASE_URL":"x"},}"#)
         #expect(AgentSettings.unsafeNames(directory: folder.path, given: nil).count == 1)
         let padding = String(repeating: " ", count: ClaudeSettings.lengthMax)
-        try folder.write(".claude/settings.json", #"{"env":{"ANTHROPIC_BASE_URL":"x"}}"# + padding)
+        try folder.put(".claude/settings.json", #"{"env":{"ANTHROPIC_BASE_URL":"x"}}"# + padding)
         #expect(AgentSettings.unsafeNames(directory: folder.path, given: nil).count == 1)
     }
 

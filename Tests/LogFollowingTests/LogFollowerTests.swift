@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import Glibc
 import LinuxSys
 import SystemPackage
@@ -403,7 +404,7 @@ struct OddFileTests {
         #expect(log.lines == ["one", "two"])
         try log.folder.append("log.1", "late\n")
         #expect(throws: FileReadError.notRegular) { try log.read() }
-        remove(path)
+        removeTree(path)
         try log.folder.append("log", "new\n")
         #expect(try log.read() == ["new"])
         #expect(log.lines == ["one", "two", "late", "new"])

@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import Glibc
 import LinuxSys
 import SystemPackage
@@ -10,15 +11,11 @@ import Testing
 @Suite struct CredentialsTests {
     /// A folder like the one that systemd makes.
     private func withFolder(_ body: (FilePath, Credentials) throws -> Void) throws {
-        var template = Array("/tmp/gasclawd-test-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
-        let folder = FilePath(platformString: template)
-        defer {
-            for name in ["kimi-keys", "big", "pipe", "empty"] { unlink(folder.appending(name).string) }
-            rmdir(folder.appending("folder").string)
-            rmdir(folder.string)
+        let temporary = try TemporaryFolder()
+        let folder = temporary.path
+        try withExtendedLifetime(temporary) {
+            try body(folder, try #require(Credentials { $0 == "CREDENTIALS_DIRECTORY" ? folder.string : nil }))
         }
-        try body(folder, try #require(Credentials { $0 == "CREDENTIALS_DIRECTORY" ? folder.string : nil }))
     }
 
     @Test func theyAreListedAndReadByName() throws {
