@@ -185,6 +185,8 @@ extension Daemon {
             return call.reply(
                 .failure(ControlError(code: "bad_request", message: "there is no process \(request.pid)")))
         }
+        // A bootstrap registers agents before it starts them: they start with what it has just written.
+        if otherBootstrap != nil { readDueTown(.change) }
         // Also while we stop: an agent that is on its way back must not be left without a key.
         calls[call.serial] = call
         handle(

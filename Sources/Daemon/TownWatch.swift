@@ -133,7 +133,7 @@ extension Daemon {
         }
     }
 
-    private func readDueTown(_ source: TownReadingSource) {
+    func readDueTown(_ source: TownReadingSource) {
         guard !isTownAway else { return dueTownFiles = [] }
         let files = dueTownFiles.sorted { $0.path < $1.path }
         dueTownFiles = []
