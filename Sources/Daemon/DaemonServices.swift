@@ -180,8 +180,8 @@ extension Daemon {
         }
     }
 
-    /// What a service writes itself it has written so soon after its start.
-    private static let settlingTime = Duration.seconds(30)
+    /// What a service writes itself at its start it has written so soon after it was up.
+    private static let settlingTime = Duration.seconds(5)
 
     /// Starts a service anew that has read a file for the last time.
     func restartService(_ name: String, changed path: String, mayBeItsOwn: Bool) {
@@ -193,11 +193,12 @@ extension Daemon {
             services.attempts[service] == nil ? nil : services.daemonChild.map { ServiceProcess($0.identity) }
         guard let process = services.supervisor.process(of: service) ?? starting else { return }
         guard services.supervisor.isUp(service) || process == starting else { return }
-        if mayBeItsOwn, Timestamp.now - item.since < Self.settlingTime { return }
+        let file = configuration.town.root.appending(path)
+        if mayBeItsOwn, isOlder(file, than: item.since + Self.settlingTime) { return }
         if let readOnce = services.readOnce, readOnce.process == process {
             if readOnce.isCurrent(path, in: configuration.town.root) { return }
         } else if let started = ProcessTable.startedAt(ProcessIdentity(process)),
-            isOlder(configuration.town.root.appending(path), than: started)
+            isOlder(file, than: started)
         {
             return
         }

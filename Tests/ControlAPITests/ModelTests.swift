@@ -139,7 +139,8 @@ import Timekeeping
         #expect(agent["busy"]?.isNull == true)
         #expect(json["watch"]?["probe_ms"]?.isNull == true)
         #expect(json["config"]?["ok"] == true)
-        #expect(json["town"]?.object?.names == ["root", "installed", "estop", "away", "holds", "rejected", "bootstrap"])
+        #expect(
+            json["town"]?.object?.names == ["root", "installed", "estop", "away", "holds", "rejected", "bootstrap"])
     }
 
     @Test func itServesWhileAKeyIsReady() {

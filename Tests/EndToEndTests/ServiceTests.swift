@@ -5,6 +5,7 @@ import JSON
 import LinuxSys
 import SystemPackage
 import Testing
+import Timekeeping
 
 @testable import townsim
 
@@ -197,6 +198,12 @@ import Testing
             #expect(try town.gasclawd("reload").status == .exited(0))
             #expect(try town.servicePIDs()["daemon"] == pid)
             try change { try town.demand("ln", "-sfn", linked, path) }
+            // What is only added soon after its start it may have added itself; later it is somebody else's.
+            let since = try #require(try town.service("daemon")?["since"]?.string.flatMap { Timestamp(rfc3339: $0) })
+            try eventually("its start to be over") { Timestamp.now > since + .seconds(6) }
+            settings = try #require(try Disk.object(path))
+            settings["env"] = ["SOMETHING": "new"]
+            try change { try Disk.overwrite(linked, settings) }
         }
     }
 
