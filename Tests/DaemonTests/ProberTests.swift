@@ -43,8 +43,10 @@ import Timekeeping
             outcome = $0
             loop.stop()
         }
-        loop.schedule(after: .seconds(60)) { loop.stop() }
+        // Held by the loop, it would hold the folder.
+        let end = loop.schedule(after: .seconds(60)) { loop.stop() }
         try loop.run()
+        loop.cancel(end)
         return try #require(outcome)
     }
 
