@@ -29,6 +29,8 @@ public struct Surroundings: Sendable {
     public var serviceProblem: String?
     /// Why a path is lost, where one is.
     public var watchProblem: String?
+    /// Why a log or transcript is lost, where one is.
+    public var logProblem: String?
     /// Why a rule for logs is not applied, where one is not.
     public var ruleProblem: String?
     public var stateProblem: String?
@@ -165,7 +167,9 @@ extension Controller {
             return problem
         }
         if let polled = surroundings.watch.polled.first { return "polled instead of watched: \(polled)" }
-        if let problem = surroundings.watchProblem ?? surroundings.ruleProblem { return problem }
+        if let problem = surroundings.watchProblem ?? surroundings.logProblem ?? surroundings.ruleProblem {
+            return problem
+        }
         if let error = config.errors.first { return "configuration refused: \(error)" }
         if let file = rejectedTown.values.min(by: { $0.path < $1.path }) {
             return "a file of the town is refused: \(file.error)"

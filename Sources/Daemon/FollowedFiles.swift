@@ -4,6 +4,7 @@ import JSON
 import LinuxSys
 import LogFollowing
 import SystemPackage
+import Timekeeping
 
 /// The files that are followed: transcripts and logs. It reads in small portions, so that a storm of lines never keeps
 /// an edit of a key waiting, and knows where reading goes on after a restart.
@@ -28,7 +29,7 @@ final class FollowedFiles {
     }
 
     private let loop: EventLoop
-    private let onError: (FilePath, FileReadError) -> Void
+    private let onError: (FilePath, FileReadError?) -> Void
     private var followers: [FilePath: LogFollower] = [:]
     private var readers: [FilePath: Reader] = [:]
     private var checkpoints: [FilePath: Checkpoint] = [:]
@@ -40,8 +41,15 @@ final class FollowedFiles {
     private var isPumpPlanned = false
     private(set) var hasNews = false
     private(set) var skippedLines = 0
+    /// The one whose lines are being given.
+    private var reading: LogFollower?
+    /// Why a file cannot be read: told once, and until it can be.
+    private var problems: [FilePath: FileReadError] = [:]
+    /// A file that was modified so long before it was seen came as it is: its lines are no news.
+    private static let staleAfter = Duration.seconds(60)
 
-    init(saved: JSONValue?, on loop: EventLoop, onError: @escaping (FilePath, FileReadError) -> Void) {
+    /// - Parameter onError: Called when a file cannot be read, once for each reason, and with nil when it can be again.
+    init(saved: JSONValue?, on loop: EventLoop, onError: @escaping (FilePath, FileReadError?) -> Void) {
         self.loop = loop
         self.onError = onError
         for (path, value) in saved?["files"]?.object?.members ?? [] {
@@ -55,6 +63,22 @@ final class FollowedFiles {
 
     /// Where reading of a file goes on, if it is not open.
     func checkpoint(of path: FilePath) -> Checkpoint? { checkpoints[path] }
+
+    /// When the line that is being given was written at the latest.
+    var arrival: Timestamp? {
+        guard let arrival = reading?.arrival else { return nil }
+        let seen = Timestamp.now - .nanoseconds(EventLoop.now - arrival.seen)
+        let modified = Timestamp(microseconds: arrival.modified / 1000)
+        return modified + Self.staleAfter < seen ? modified : seen
+    }
+
+    /// A file that we may not read, or that its disk does not give, and why.
+    var lost: (path: FilePath, why: FileReadError)? {
+        problems.sorted { $0.key.bytes.lexicographicallyPrecedes($1.key.bytes) }.first { _, error in
+            guard case .system(let problem) = error else { return false }
+            return [.permissionDenied, .notPermitted, .ioError].contains(problem.errno)
+        }.map { ($0.key, $0.value) }
+    }
 
     /// Follows a file from now on.
     ///
@@ -112,8 +136,13 @@ final class FollowedFiles {
 
     /// Ends following; where it was is kept.
     func close(_ path: FilePath) {
-        if let checkpoint = followers[path]?.checkpoint { checkpoints[path] = checkpoint }
-        followers[path] = nil
+        let follower = followers.removeValue(forKey: path)
+        if let checkpoint = follower?.checkpoint {
+            checkpoints[path] = checkpoint
+        } else if follower?.isUnplaced == true {
+            passOver(path)
+        }
+        problems[path] = nil
         readers[path] = nil
         lastUse[path] = nil
         hasNews = true
@@ -168,9 +197,13 @@ final class FollowedFiles {
         let skippedBefore = follower.skippedLines
         var hasMore = false
         do throws(FileReadError) {
-            hasMore = try follower.read(budget: budget, candidates: reader.candidates, line: reader.onLine)
+            reading = follower
+            defer { reading = nil }
+            hasMore = try follower.read(
+                budget: budget, candidates: reader.candidates, at: loop.turnBegan, line: reader.onLine)
+            if problems.removeValue(forKey: path) != nil { onError(path, nil) }
         } catch {
-            onError(path, error)
+            if problems.updateValue(error, forKey: path) != error { onError(path, error) }
         }
         hasNews = true
         skippedLines += follower.skippedLines - skippedBefore

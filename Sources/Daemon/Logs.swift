@@ -110,11 +110,21 @@ final class Logs {
         }
         for id in old.subtracting(rulesOfSpec.keys) { forget(id) }
         for path in specsOfFile.keys { hold(path) }
-        isCatchingUp = true
+        // Its rules first: what is read is held against all of them.
+        var found: Set<FilePath> = []
         for spec in specs {
-            for path in watcher.add(spec) { take(path, of: spec.id, from: .end) }
+            for path in watcher.add(spec) {
+                specsOfFile[path, default: []].insert(spec.id)
+                found.insert(path)
+            }
         }
-        files.readAll()
+        isCatchingUp = true
+        for path in found.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
+            hold(path, from: .end)
+            files.read(path)
+            // Before the next: there may be more than are held open.
+            files.readAll()
+        }
         isCatchingUp = false
     }
 
@@ -151,8 +161,6 @@ final class Logs {
     /// Sets what a file's lines are held against.
     private func hold(_ path: FilePath, from start: StartPosition = .beginning) {
         // Lines of a file outside of the town are not read, whatever was put under its name meanwhile.
-        let boundary: FilePath
-        do throws(SystemError) { boundary = try Syscalls.realPath(root) } catch { return }
         var held = (specsOfFile[path] ?? []).sorted().flatMap { rulesOfSpec[$0] ?? [] }.map {
             (rule: $0.rule, cause: Optional($0.cause))
         }
@@ -196,13 +204,10 @@ final class Logs {
                 for match in portion.0 { onMatch(match) }
                 for event in portion.1 { onTownEvent(event) }
             })
-        files.follow(path, from: start, within: boundary, as: reader)
+        files.follow(path, from: start, within: root, as: reader)
     }
 
-    /// The beginning of the turn in which a line is read: it was there by then, or came while others were handled.
-    private var arrival: Timestamp? {
-        isCatchingUp ? nil : Timestamp.now - .nanoseconds(EventLoop.now - loop.turnBegan)
-    }
+    private var arrival: Timestamp? { isCatchingUp ? nil : files.arrival }
 }
 
 extension ArraySlice<UInt8> {

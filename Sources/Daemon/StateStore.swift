@@ -101,7 +101,8 @@ extension Checkpoint {
             // As signed numbers, which every reader of JSON here can hold.
             "device": JSONValue(Int64(bitPattern: file.device)), "inode": JSONValue(Int64(bitPattern: file.inode)),
             "offset": JSONValue(offset),
-            "marker": .array(marker.map { JSONValue($0) }),
+            "marker": .array(marker.map { JSONValue($0) }), "line": JSONValue(Int64(bitPattern: line)),
+            "older": .array(older.map(\.json)),
         ]
     }
 
@@ -111,6 +112,11 @@ extension Checkpoint {
         else { return nil }
         self.init(
             file: FileIdentity(device: UInt64(truncatingIfNeeded: device), inode: UInt64(truncatingIfNeeded: inode)),
-            offset: Int64(offset), marker: marker.compactMap { $0.integer.flatMap(UInt8.init(exactly:)) })
+            offset: Int64(offset), marker: marker.compactMap { $0.integer.flatMap(UInt8.init(exactly:)) },
+            line: json["line"]?.integer.map { UInt64(bitPattern: Int64($0)) } ?? 0,
+            older: (json["older"]?.array ?? []).prefix(Self.olderMax).compactMap(Checkpoint.init))
     }
+
+    /// Of so many files that had a name before it is kept how far they were read.
+    private static let olderMax = 16
 }

@@ -49,8 +49,13 @@ extension Daemon {
             mayRespawn: !Syscalls.exists(configuration.town.root.appending("ESTOP")) && !isTownAway)
         followed = FollowedFiles(
             saved: store.read(store.offsets) { [log] in log.warning("\($0)") }, on: loop
-        ) { [log] path, error in
-            log.warning("a log cannot be read", metadata: ["path": "\(path.safe)", "error": "\(error)"])
+        ) { [unowned self] path, error in
+            if let error {
+                log.warning("a log cannot be read", metadata: ["path": "\(path.safe)", "error": "\(error)"])
+            } else {
+                log.notice("a log can be read again", metadata: ["path": "\(path.safe)"])
+            }
+            planTurnEnd()
         }
         watchClient()
         watchAccounts()

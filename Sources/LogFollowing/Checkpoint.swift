@@ -13,12 +13,17 @@ public struct Checkpoint: Hashable, Sendable {
     /// A hash of the last line before the offset, 0 if there was none that counts. By it the place is found again in a
     /// file that was written anew while nobody followed it.
     public var line: UInt64
+    /// The files that had the name before and were not quiet for long enough yet, the oldest first.
+    public var older: [Checkpoint]
 
-    public init(file: FileIdentity, offset: Int64, marker: [UInt8], line: UInt64 = 0) {
+    public init(
+        file: FileIdentity, offset: Int64, marker: [UInt8], line: UInt64 = 0, older: [Checkpoint] = []
+    ) {
         self.file = file
         self.offset = offset
         self.marker = marker
         self.line = line
+        self.older = older
     }
 
     static let markerLength = 32

@@ -31,8 +31,8 @@ public final class LogFollower {
     static let quietTime = Duration.seconds(5)
 
     /// - Parameters:
-    ///   - boundary: A directory without links in its path. A file that lies elsewhere, wherever the links of
-    ///     its name lead, is not read.
+    ///   - boundary: A directory. A file that lies elsewhere when it is opened, wherever the links of its name lead, is
+    ///     not read.
     ///   - path: The file, which need not exist.
     ///   - start: Where reading begins.
     public convenience init(_ path: FilePath, from start: StartPosition, within boundary: FilePath? = nil) {
@@ -49,10 +49,38 @@ public final class LogFollower {
         self.now = now
     }
 
-    /// How far the file has been read, nil before it was opened.
+    /// How far the file has been read, and those that had its name before; as it was given where the file has not been
+    /// opened yet. nil: nothing is known.
     public var checkpoint: Checkpoint? {
-        current.map { checkpoint(of: $0) }
+        var older = retired.map { checkpoint(of: $0) }
+        if let current {
+            var place = checkpoint(of: current)
+            place.older = older
+            return place
+        }
+        if case .resume(var place) = start {
+            place.older += older
+            return place
+        }
+        // The name is free, and what comes under it is new.
+        guard var last = older.popLast() else { return nil }
+        last.older = older
+        return last
     }
+
+    /// Whether nothing is known of the file but that what stands in it does not matter.
+    public var isUnplaced: Bool { if case .end = start { current == nil } else { false } }
+
+    /// What is known of when a line was written.
+    public struct Arrival: Sendable {
+        /// It was there at this time of the monotonic clock, in nanoseconds.
+        public let seen: Int64
+        /// When the file had last been modified then, in nanoseconds since the epoch.
+        public let modified: Int64
+    }
+
+    /// Of the line that is being given.
+    public private(set) var arrival: Arrival?
 
     /// Until when a file that the name left still has to be read, in time from now; nil if there is none.
     public var nextDeadline: Duration? {
@@ -68,13 +96,16 @@ public final class LogFollower {
     ///   - budget: About how many bytes may be read in this call.
     ///   - candidates: Begins a pass over a block of text; what it returns gives the next place at or behind a position
     ///     that is in a line of interest, nil if there is none. Other lines are not given. nil: all are.
+    ///   - time: The time that it is at the latest for what is there now (``Arrival/seen``); nil: now.
     ///   - line: Called with each whole line, without its end.
     /// - Returns: Whether more can be read at once.
     /// - Throws: What reading failed with; the position is kept, and what else can be read was read. A file that is
     ///   not there is no error.
     public func read(
-        budget: Int = 1 << 20, candidates: Candidates? = nil, line: (ArraySlice<UInt8>) -> Void
+        budget: Int = 1 << 20, candidates: Candidates? = nil, at time: Int64? = nil,
+        line: (ArraySlice<UInt8>) -> Void
     ) throws(FileReadError) -> Bool {
+        let time = time ?? now()
         var budget = budget
         var problem: FileReadError?
         func attempt(_ body: () throws(FileReadError) -> Void) {
@@ -82,7 +113,9 @@ public final class LogFollower {
         }
         // The deadline is looked at first: what was written until then is still read.
         let isQuiet = retired.map { now() - $0.lastGrowth >= Self.quietTime.nanoseconds }
-        for source in retired { attempt { () throws(FileReadError) in try read(source, &budget, candidates, line) } }
+        for source in retired {
+            attempt { () throws(FileReadError) in try read(source, &budget, candidates, time, line) }
+        }
         retired = zip(retired, isQuiet).compactMap { source, isQuiet in
             isQuiet && now() - source.lastGrowth >= Self.quietTime.nanoseconds ? nil : source
         }
@@ -90,9 +123,9 @@ public final class LogFollower {
         attempt(reopenIfReplaced)
         // What stands in the file that the name just left comes before what stands in the new one.
         for source in retired where !before.contains(where: { $0 === source }) {
-            attempt { () throws(FileReadError) in try read(source, &budget, candidates, line) }
+            attempt { () throws(FileReadError) in try read(source, &budget, candidates, time, line) }
         }
-        if let current { attempt { () throws(FileReadError) in try read(current, &budget, candidates, line) } }
+        if let current { attempt { () throws(FileReadError) in try read(current, &budget, candidates, time, line) } }
         if let problem { throw problem }
         return budget <= 0
     }
@@ -168,7 +201,7 @@ public final class LogFollower {
             let status = try Syscalls.status(of: descriptor.raw)
             guard status.kind == .regular else { return nil }
             if let boundary {
-                guard try Syscalls.path(of: descriptor.raw).isWithin(boundary) else {
+                guard try Syscalls.path(of: descriptor.raw).isWithin(Syscalls.realPath(boundary)) else {
                     throw SystemError(call: "open", subject: path.shown, errno: .improperLink)
                 }
             }
@@ -183,10 +216,12 @@ public final class LogFollower {
     // MARK: - Reading
 
     private func read(
-        _ source: LogSource, _ budget: inout Int, _ candidates: Candidates?, _ line: (ArraySlice<UInt8>) -> Void
+        _ source: LogSource, _ budget: inout Int, _ candidates: Candidates?, _ time: Int64,
+        _ line: (ArraySlice<UInt8>) -> Void
     ) throws(FileReadError) {
         while budget > 0 {
-            let size = try source.size()
+            let status = try source.status()
+            let size = status.size
             if size != source.sizeSeen {
                 source.sizeSeen = size
                 source.lastGrowth = now()
@@ -195,11 +230,16 @@ public final class LogFollower {
                 // Truncated in place (copytruncate): what is there now is new.
                 source.move(to: LogSource.Position())
             }
+            // What has come since the mark was set is read when all before it is: it may be much younger.
+            if source.position.offset >= source.mark {
+                (source.mark, source.markedAt, source.modified) = (size, time, status.modified)
+            }
+            arrival = Arrival(seen: source.markedAt, modified: source.modified)
             // The marker is read along with what is new: they belong together, whatever happens meanwhile.
             let lead = source.position.marker.count
             let piece = try source.bytes(
                 at: source.position.offset - Int64(lead),
-                count: lead + Int(min(size - source.position.offset, Self.pieceMax)))
+                count: lead + Int(min(min(size, source.mark) - source.position.offset, Self.pieceMax)))
             guard piece.prefix(lead) == source.position.marker[...] else {
                 // Truncated, and regrown to the old offset or beyond before it was seen: as in `resume`.
                 budget -= 1
@@ -207,6 +247,11 @@ public final class LogFollower {
                 continue
             }
             let used = take(piece, from: lead, of: source, candidates, line)
+            if used == 0, source.mark < size {
+                // The rest of its last line has come since.
+                source.mark = 0
+                continue
+            }
             guard used > 0 else { return }
             budget -= used
         }

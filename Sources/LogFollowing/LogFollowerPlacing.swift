@@ -11,6 +11,10 @@ extension LogFollower {
         case .beginning: try passOverReplay(in: source, size: size)
         case .end: try moveBehindLineEnd(source, from: max(0, size - Self.window), upTo: size, isFirst: false)
         case .resume(let checkpoint):
+            for older in checkpoint.older {
+                let place = LogSource.Position(offset: older.offset, marker: older.marker, line: older.line)
+                if let old = try renamed(older.file, place) { retired.append(old) }
+            }
             let place = LogSource.Position(offset: checkpoint.offset, marker: checkpoint.marker, line: checkpoint.line)
             if checkpoint.file == source.identity, checkpoint.offset <= size, try fits(place, in: source) {
                 source.move(to: place)
@@ -44,7 +48,9 @@ extension LogFollower {
                     name: name, flags: O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW, in: folder.raw)
                 let opened = try Syscalls.status(of: descriptor.raw)
                 guard opened.identity == file, opened.size >= place.offset else { return nil }
-                if let boundary, try !Syscalls.path(of: descriptor.raw).isWithin(boundary) { return nil }
+                if let boundary, try !Syscalls.path(of: descriptor.raw).isWithin(Syscalls.realPath(boundary)) {
+                    return nil
+                }
                 let source = LogSource(descriptor, identity: file, now: now())
                 do throws(FileReadError) { guard try fits(place, in: source) else { return nil } } catch { return nil }
                 source.move(to: place)
@@ -109,15 +115,29 @@ extension LogFollower {
         guard size > 0, let old = current, try old.status().links == 0 else { return }
         let oldSize = try old.size()
         let oldRange = max(0, oldSize - Self.window)..<oldSize
-        let known = Set(try lines(of: old, in: oldRange).map { lineHash($0) })
         let range = max(0, size - Self.window)..<size
-        // Where both are seen whole, a file that begins with another line is another file.
-        if oldRange.lowerBound == 0, range.lowerBound == 0,
-            let first = try lines(of: source, in: range).first, !known.contains(lineHash(first))
-        {
-            return
+        let areWhole = oldRange.lowerBound == 0 && range.lowerBound == 0
+        // Lines are left out of the old ones, none is put between them: what does not go on where the last one was found
+        // is new, also where it says what an old line said.
+        var places: [UInt64: [Int]] = [:]
+        for (index, line) in try lines(of: old, in: oldRange).enumerated().reversed() {
+            places[lineHash(line), default: []].append(index)
         }
-        try move(source, behindLastLineIn: range) { known.contains(lineHash($0)) }
+        var next = 0
+        var last: ArraySlice<UInt8>?
+        for line in try lines(of: source, in: range) {
+            let hash = lineHash(line)
+            while let place = places[hash]?.last, place < next { places[hash]?.removeLast() }
+            guard let place = places[hash]?.last else {
+                // Where only a part of both is seen, the new one's may begin before the old one's. Where both are seen
+                // whole, a file that begins with another line is another file.
+                if last != nil || areWhole { break }
+                continue
+            }
+            next = place + 1
+            last = line
+        }
+        if let last { try move(source, behind: last, from: range.lowerBound) }
     }
 
     /// Whole lines that begin in a stretch of a file, but for empty ones.
@@ -133,8 +153,12 @@ extension LogFollower {
         _ source: LogSource, behindLastLineIn range: Range<Int64>, where fits: (ArraySlice<UInt8>) -> Bool
     ) throws(FileReadError) {
         guard let line = try lines(of: source, in: range).last(where: fits) else { return }
-        // The slice's indices are places in the stretch.
-        let offset = range.lowerBound + Int64(line.endIndex) + 1
+        try move(source, behind: line, from: range.lowerBound)
+    }
+
+    /// - Parameter start: Where the stretch begins; the slice's indices are places in it.
+    private func move(_ source: LogSource, behind line: ArraySlice<UInt8>, from start: Int64) throws(FileReadError) {
+        let offset = start + Int64(line.endIndex) + 1
         let count = min(offset, Int64(Checkpoint.markerLength))
         source.move(
             to: LogSource.Position(

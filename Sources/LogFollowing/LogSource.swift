@@ -19,6 +19,11 @@ final class LogSource {
     /// The beginning of a line that is longer than a line may be, while it is passed over.
     var skippedFrom: Position?
     var sizeSeen: Int64 = 0
+    /// What stands before this place was there at ``markedAt``, in nanoseconds of the monotonic clock.
+    var mark: Int64 = 0
+    var markedAt: Int64 = 0
+    /// When the file was last modified at that time, in nanoseconds since the epoch.
+    var modified: Int64 = 0
     var lastGrowth: Int64
 
     init(_ descriptor: consuming Descriptor, identity: FileIdentity, now: Int64) {
@@ -30,6 +35,7 @@ final class LogSource {
     func move(to position: Position) {
         self.position = position
         skippedFrom = nil
+        mark = 0
     }
 
     func size() throws(FileReadError) -> Int64 { try status().size }

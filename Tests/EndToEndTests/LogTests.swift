@@ -152,6 +152,52 @@ import Testing
         }
     }
 
+    /// What was written long before it came is no news, whatever name it has now.
+    @Test func anOldFileThatIsMovedHereIsNoNews() throws {
+        try withTown(keys: 3, sections: Self.rules) { town in
+            try town.install()
+            try town.startDaemon()
+            let events = try town.events()
+            let old = town.directory + "/old"
+            try Disk.replace(old, Array("quota exceeded last week\n".utf8))
+            try town.demand("touch", "-d", "7 days ago", old)
+            try town.demand("mv", old, town.root + "/logs/custom-old.log")
+            let sighting = try events.next("sighting") { $0["text"]?.string == "quota exceeded last week" }
+            #expect(sighting["acted"]?.bool == false)
+            try append(town, "logs/custom-old.log", "quota exceeded\n")
+            try events.next("sighting") { $0["acted"]?.bool == true && $0["text"]?.string == "quota exceeded" }
+        }
+    }
+
+    /// One write of three such lines: they were there before the first key was left.
+    @Test func linesOfOneMomentConcernOneKeyHoweverLongTheyAreRead() throws {
+        try withTown(keys: 3, sections: Self.rules) { town in
+            try town.install()
+            try town.startDaemon()
+            let events = try town.events()
+            try append(town, "logs/custom-a.log", "nothing\n")
+            let filler = String(repeating: "a line that says nothing at all\n", count: 22_000)
+            try append(town, "logs/custom-a.log", (1...3).map { "quota exceeded \($0)\n" + filler }.joined())
+            for number in 1...3 { try events.next("sighting") { $0["text"]?.string == "quota exceeded \(number)" } }
+            #expect(try events.seen("key.cooled").count == 1)
+        }
+    }
+
+    @Test func ofMoreFilesThanAreHeldOpenNoOldLineIsNews() throws {
+        try withTown(keys: 3, sections: Self.rules) { town in
+            try town.install()
+            for number in 0..<1100 {
+                try Disk.replace("\(town.root)/logs/custom-\(number).log", Array("quota exceeded \(number)\n".utf8))
+            }
+            try town.startDaemon()
+            let events = try town.events()
+            for number in [0, 1, 1098, 1099] { try append(town, "logs/custom-\(number).log", "nothing\n") }
+            try append(town, "logs/custom-2.log", "quota exceeded now\n")
+            try events.next("sighting") { $0["text"]?.string == "quota exceeded now" }
+            #expect(try events.seen("sighting").count == 1)
+        }
+    }
+
     @Test func aPatternThatTakesTooLongIsSwitchedOffAndSaid() throws {
         let rules = """
             [[watch.logs]]

@@ -77,6 +77,60 @@ struct ReplayTests {
     }
 
     /// Who rotates keeps the old file: the same words in the new one are news.
+    @Test func aNewLineBetweenRepeatedOnesIsNews() throws {
+        let log = try Log()
+        try log.folder.append("log", "started\nlistening\nall well\n")
+        #expect(try log.read().count == 3)
+        try log.replace("started\nlistening\nquota exceeded\nall well\n")
+        #expect(try log.read() == ["quota exceeded", "all well"])
+    }
+
+    @Test func theRestOfARotatedFileIsReadAfterARestartToo() throws {
+        let log = try Log()
+        try log.folder.append("log", "1\n")
+        #expect(try log.read() == ["1"])
+        try log.folder.rename("log", "log.1")
+        try log.folder.append("log", "3\n")
+        #expect(try log.read() == ["3"])
+        let saved = try #require(log.follower.checkpoint)
+        #expect(saved.older.map(\.offset) == [2])
+        // Its writer has it still open, while nobody follows and afterwards.
+        try log.folder.append("log.1", "2\n")
+        try log.restart()
+        #expect(try log.read() == ["2"])
+        try log.folder.append("log.1", "2b\n")
+        try log.folder.append("log", "4\n")
+        #expect(try log.read() == ["2b", "4"])
+        // Not opened yet, it is known as it was given.
+        try log.restart()
+        let unread = log.follower.checkpoint
+        try log.restart()
+        #expect(log.follower.checkpoint == unread && unread?.older.count == 1)
+    }
+
+    @Test func whatStandsInABacklogWasThereWhenItWasSeenFirst() throws {
+        let log = try Log()
+        try log.folder.append("log", "0\n")
+        #expect(try log.read() == ["0"])
+        try log.folder.append("log", String(repeating: "old\n", count: 200_000))
+        var seen: [String: Set<Int64>] = [:]
+        func read(at time: Int64) throws -> Bool {
+            try log.follower.read(budget: 1000, at: time) { line in
+                seen[String(decoding: line, as: UTF8.self), default: []].insert(log.follower.arrival?.seen ?? -1)
+            }
+        }
+        #expect(try read(at: 1))
+        // What comes while it is read is younger.
+        try log.folder.append("log", "half")
+        #expect(try read(at: 2))
+        try log.folder.append("log", " a line\nyoung\n")
+        var time: Int64 = 3
+        while try read(at: time) { time += 1 }
+        #expect(time > 3)
+        #expect(seen["old"] == [1])
+        #expect(seen["half a line"]?.allSatisfy { $0 > 2 } == true && seen["half a line"] == seen["young"])
+    }
+
     @Test func theSameWordsInARotatedFileAreNews() throws {
         let log = try Log()
         try log.folder.append("log", "quota exceeded\n")
