@@ -35,7 +35,9 @@ public final class Pattern {
     /// 65,536.
     static let timeMax = Duration.milliseconds(20)
     /// In how many places of the line a match is looked for before the clock is.
-    private static let stretch = 128
+    static let stretch = 128
+    /// The longest stretch. However fast it went so far, the next places may take all their steps, some 60 µs each.
+    static let stretchMax = 256
 
     /// What is wrong with a pattern, without keeping it.
     public static func problem(in text: String) -> PatternError? {
@@ -79,13 +81,16 @@ public final class Pattern {
     }
 
     /// Looks for the pattern in a line, given without its end.
-    public func match(_ line: UnsafeRawBufferPointer) -> Outcome {
+    public func match(_ line: UnsafeRawBufferPointer) -> Outcome { match(line) { EventLoop.now } }
+
+    /// - Parameter now: The clock, in nanoseconds.
+    func match(_ line: UnsafeRawBufferPointer, now: () -> Int64) -> Outcome {
         guard let base = line.baseAddress else {
             // PCRE2 wants a place also for the empty line.
-            return withUnsafeBytes(of: UInt8(0)) { match(UnsafeRawBufferPointer(rebasing: $0[..<0])) }
+            return withUnsafeBytes(of: UInt8(0)) { match(UnsafeRawBufferPointer(rebasing: $0[..<0]), now: now) }
         }
         let start = base.assumingMemoryBound(to: UInt8.self)
-        let began = EventLoop.now
+        let began = now()
         var place = 0
         var length = Self.stretch
         while true {
@@ -94,11 +99,13 @@ public final class Pattern {
             let result = pcre2_match_8(code, start, line.count, place, 0, data, context)
             if result >= 0 { return .matched }
             guard result == PCRE2_ERROR_NOMATCH else { return .limit }
-            if last == line.count { return .none }
-            let elapsed = Duration.nanoseconds(EventLoop.now - began)
+            // One stretch cannot take too long; on a busy machine its time would be that of others.
+            if line.count <= Self.stretch { return .none }
+            let elapsed = Duration.nanoseconds(now() - began)
             if elapsed > Self.timeMax { return .limit }
+            if last == line.count { return .none }
             // Where it goes fast the clock need not be looked at so often.
-            if elapsed < Self.timeMax / 20 { length *= 2 }
+            if elapsed < Self.timeMax / 20 { length = min(length * 2, Self.stretchMax) }
             place = last + 1
         }
     }

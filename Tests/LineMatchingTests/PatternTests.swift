@@ -52,6 +52,33 @@ struct PatternTests {
         #expect(EventLoop.now - before < 5_000_000_000)
     }
 
+    @Test func theClockIsLookedAtAlsoBehindTheLastStretch() throws {
+        let line = [UInt8](repeating: 0x78, count: Pattern.stretch + 10)
+        let pattern = try Pattern("limit")
+        func match(_ times: [Int64]) -> Pattern.Outcome {
+            var left = times[...]
+            return line.withUnsafeBytes { pattern.match($0) { left.popFirst() ?? times[times.count - 1] } }
+        }
+        #expect(match([0, 1_000_000, 19_000_000]) == .none)
+        #expect(match([0, 1_000_000, 21_000_000]) == .limit)
+        #expect(match([0, 21_000_000]) == .limit)
+    }
+
+    /// What went fast may go slowly from the next place on.
+    @Test func howeverFastItGoesTheClockIsLookedAtEveryFewPlaces() throws {
+        let line = [UInt8](repeating: 0x78, count: 64 << 10)
+        let pattern = try Pattern("limit")
+        var looks = 0
+        let outcome = line.withUnsafeBytes {
+            pattern.match($0) {
+                looks += 1
+                return 0
+            }
+        }
+        #expect(outcome == .none)
+        #expect(looks > line.count / 300)
+    }
+
     @Test func aPatternMayNotRaiseItsOwnLimits() throws {
         #expect(
             try Pattern("(*LIMIT_MATCH=4000000000)(a+)+$").match(String(repeating: "a", count: 2000) + "!") == .limit)
@@ -69,6 +96,12 @@ struct RuleTests {
         #expect(bad.withUnsafeBytes { rule.match($0) } == .switchedOff)
         #expect(rule.isOff)
         #expect(Array("aaa".utf8).withUnsafeBytes { rule.match($0) } == .none)
+    }
+
+    @Test func aRuleThatIsSlowOnlyNearTheEndOfItsLinesIsOffToo() throws {
+        let rule = try LineRule(name: "r", pattern: "ee.{0,9500}quota[0-9]")
+        let bad = Array((String(repeating: "x", count: 32_640) + String(repeating: "e", count: 32_000) + "quota").utf8)
+        #expect((1...3).map { _ in bad.withUnsafeBytes { rule.match($0) } } == [.gaveUp, .gaveUp, .switchedOff])
     }
 
     @Test func aCarriageReturnAtTheEndIsNoPartOfTheLine() throws {
