@@ -171,7 +171,8 @@ struct Walk {
                     }
                 default:
                     watch(directory, .hop(name))
-                    note(error, at: FilePath(bytes: name))
+                    // What may not be entered is the directory, not what is in it.
+                    note(error, at: place(of: directory))
                     return .missing
                 }
             }
@@ -220,7 +221,8 @@ struct Walk {
                     if spec.leadsOn(name, at: index) || spec.isFile(name, at: index) { entries.append((name, kind)) }
                 }
             } catch {
-                note(error, at: logical.path)
+                // Its end (ENOENT) is none of our troubles: the next walk finds what there is instead.
+                noteUnlessMoved(error, at: logical.path)
                 return
             }
         }
@@ -287,6 +289,7 @@ struct Walk {
                 // It was a link a moment ago.
                 result.isUnsettled = true
             case .noSuchFileOrDirectory: break
+            case .permissionDenied: note(error, at: logical.path.removingLastComponent())
             default: note(error, at: logical.path)
             }
         }
@@ -353,8 +356,15 @@ struct Walk {
                 note("its file system (\(place.fileSystem)) need not tell of changes", at: place.path.path)
             }
         } catch {
-            note(error, at: spec.base)
+            // A limit concerns all of the spec, closed is one directory.
+            let isClosed = error.errno == .permissionDenied
+            note(error, at: isClosed ? physical?.path ?? place(of: directory) : spec.base)
         }
+    }
+
+    /// What the kernel calls a directory; the spec's base where it does not say.
+    private func place(of directory: borrowing Descriptor) -> FilePath {
+        do throws(SystemError) { return try Syscalls.path(of: directory.raw) } catch { return spec.base }
     }
 
     private mutating func isWatched(_ directory: borrowing Descriptor) throws(SystemError) -> Bool {
@@ -385,7 +395,8 @@ struct Walk {
         let reason: String
         switch error.errno {
         case .noSpace: reason = "the limit of watches is reached (sysctl fs.inotify.max_user_watches)"
-        case .permissionDenied, .notPermitted: reason = "permission denied"
+        case .permissionDenied, .notPermitted:
+            reason = "permission denied (this user must be able to read and enter it: chmod u+rx)"
         default: reason = error.description
         }
         note(reason, at: path)
