@@ -21,7 +21,7 @@ final class FollowedFiles {
 
     /// How the lines of a file are taken.
     struct Reader {
-        /// See ``LogFollower/read(budget:candidates:line:)``.
+        /// See ``LogFollower/read(budget:candidates:at:line:)``.
         var candidates: LogFollower.Candidates?
         var onLine: (ArraySlice<UInt8>) -> Void
         /// Called after the lines of each portion.

@@ -7,7 +7,7 @@ import SystemPackage
 /// Gives the whole lines of one growing file, each once.
 ///
 /// It holds the file open, so lines that a writer still adds to a renamed or removed file are not lost; the owner
-/// calls ``read(budget:candidates:line:)`` when something may have changed and again while it says that more is there.
+/// calls ``read(budget:candidates:at:line:)`` when something may have changed and again while it says that more is there.
 public final class LogFollower {
     public let path: FilePath
     let boundary: FilePath?
@@ -87,7 +87,7 @@ public final class LogFollower {
         retired.map { max(.zero, Self.quietTime - .nanoseconds(now() - $0.lastGrowth)) }.min()
     }
 
-    /// Begins a pass over a block of text; see ``read(budget:candidates:line:)``.
+    /// Begins a pass over a block of text; see ``read(budget:candidates:at:line:)``.
     public typealias Candidates = (UnsafeRawBufferPointer) -> (_ position: Int) -> Int?
 
     /// Reads new lines.
