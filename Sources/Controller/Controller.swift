@@ -154,7 +154,7 @@ public struct Controller: Sendable {
         case .accountRead(let name, let path, let file, let digest):
             readAccount(name, path, file, digest, now)
         case .accountRejected(let name, let path, let error):
-            pool.accountUnreadable(name)
+            take(pool.accountUnreadable(name, at: now), now)
             rejectAccount(name, path, error)
         case .accountGone(let name):
             rejected[name] = nil
@@ -251,7 +251,7 @@ public struct Controller: Sendable {
         if isRotationLimited(now) {
             times.append(rotations[rotations.count - Self.rotationsMax] + Self.rotationsWindow)
         }
-        if reload == nil && pool.readyCount(at: now) > 0 {
+        if reload == nil && pool.hasReadyKey(at: now) {
             times += leases.values.compactMap { lease in
                 guard let pending = lease.pending else { return nil }
                 return max(pending.notBefore, isHeldBack(lease) ? pending.since + settings.patience : pending.notBefore)
@@ -307,9 +307,12 @@ public struct Controller: Sendable {
         } else {
             rejected[name] = nil
         }
+        let wasExhausted = pool.isExhausted
         let changes = pool.setAccount(name, keys: file.keys, digest: digest, at: now, reason: reason)
         take(changes, now)
         guard isStarted else { return }
+        keepAgents(of: changes)
+        if wasExhausted && !pool.isExhausted { awaitOtherFiles(now) }
         // Only what moved is put into order: with many accounts this is done for each of them.
         let moved = pool.records.values.filter { record in bases[record.id].map { $0 != record.baseURL } ?? false }
             .sorted { $0.id < $1.id }

@@ -30,7 +30,7 @@ extension Controller {
     mutating func advanceParking(_ now: Timestamp) {
         guard parking.state != .calling, !isEnding else { return }
         if let due = parking.notBefore, due > now { return }
-        let isWanted = settings.isParking && pool.readyCount(at: now) == 0
+        let isWanted = settings.isParking && !pool.hasReadyKey(at: now)
         if !isWanted, isParked {
             call(isStop: false)
         } else if !isWanted {

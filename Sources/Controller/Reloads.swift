@@ -140,7 +140,7 @@ extension Controller {
             let place = running.order == nil ? "after gt's restart" : "in its pane"
             fail(running, "no agent came back \(place) within \(Self.returnMax.brief)", now)
         }
-        let hasReadyKey = pool.readyCount(at: now) > 0 || plantedFault == .restartsWithoutKey
+        let hasReadyKey = pool.hasReadyKey(at: now) || plantedFault == .restartsWithoutKey
         if hasReadyKey && !isRotationLimited(now) {
             // A session that stopped because of its key goes on as soon as there is one for it.
             let held = self

@@ -152,9 +152,12 @@ extension Controller {
 
     /// The first of what makes the state degraded, in the order of contract C.
     private func trouble(_ surroundings: Surroundings, _ now: Timestamp) -> String? {
-        if pool.readyCount(at: now) == 0 {
+        if !pool.hasReadyKey(at: now) {
             if pool.records.isEmpty {
                 return "no key: \(settings.accounts) holds none (add one as \(settings.accounts)/1/config.toml)"
+            }
+            if pool.records.values.contains(where: { $0.isReady(at: now) }) {
+                return "no ready key whose file is there: those that are gone are kept for \(KeyPool.grace.brief)"
             }
             if let until = pool.records.values.compactMap({ $0.memory.cooldown?.until }).min() {
                 return "no ready key: the first one is ready at \(until.rfc3339InSeconds)"

@@ -52,5 +52,6 @@ extension KeyPool {
         for (name, account) in accounts where account.goneSince != nil {
             accounts[name]?.goneSince = account.goneSince.map { $0 + jump }
         }
+        if let end = former?.end { former?.end = end + jump }
     }
 }

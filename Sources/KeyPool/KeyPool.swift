@@ -48,6 +48,8 @@ public struct KeyPool: Sendable {
     var legacy: [LegacyState] = []
     /// No key is ready, and that was told.
     public internal(set) var isExhausted = false
+    /// The key that was active when the last file was gone, until it is back or others have been in use for a while.
+    var former: FormerKey?
     /// Nothing is chosen before all files have been read once, or the first file read would always win.
     var isOpen = false
     public var cooldown: Duration
@@ -62,7 +64,15 @@ public struct KeyPool: Sendable {
     // MARK: - Questions
 
     public func isReady(_ id: KeyID, at now: Timestamp) -> Bool { records[id]?.isReady(at: now) ?? false }
-    public func readyCount(at now: Timestamp) -> Int { records.values.count { $0.isReady(at: now) } }
+    /// How many keys an agent may get: those that are ready and are not going. The active one is one also in its grace.
+    public func readyCount(at now: Timestamp) -> Int {
+        records.values.count { $0.isReady(at: now) && ($0.id == active || !isGoing($0)) }
+    }
+    /// Whether ``readyCount(at:)`` is more than zero.
+    public func hasReadyKey(at now: Timestamp) -> Bool {
+        active.map { isReady($0, at: now) } ?? false
+            || records.values.contains { $0.isReady(at: now) && !isGoing($0) }
+    }
     public var activeRecord: Record? { active.flatMap { records[$0] } }
     /// All keys in the order of their accounts.
     public var sorted: [Record] {
@@ -116,6 +126,7 @@ public struct KeyPool: Sendable {
     /// - Returns: nil if no other key is ready.
     public mutating func rotate(at now: Timestamp) -> [PoolChange]? {
         guard let old = active, let next = choice(at: now, except: old) else { return nil }
+        former = nil
         records[old]?.memory.retired = now
         return activate(next, reason: "rotate")
     }
@@ -170,8 +181,12 @@ public struct KeyPool: Sendable {
     ///   - avoided: Not this one, if there is another: the lease was moved away from it by hand.
     ///   - now: When the lease is taken.
     public func recordForLease(_ leases: [KeyID: Int], avoiding avoided: KeyID? = nil, at now: Timestamp) -> Record? {
-        guard strategy == .spread else { return activeRecord }
-        let ready = records.values.filter { $0.isReady(at: now) }
+        guard strategy == .spread else {
+            // Who starts in the active key's grace would be started anew after it.
+            let other = activeRecord.flatMap { isGoing($0) ? choice(at: now, except: $0.id) : nil }
+            return other.flatMap { records[$0] } ?? activeRecord
+        }
+        let ready = records.values.filter { $0.isReady(at: now) && !isGoing($0) }
         return ready.min { rank($0, leases, avoided) < rank($1, leases, avoided) } ?? activeRecord
     }
 
@@ -191,28 +206,30 @@ public struct KeyPool: Sendable {
     /// Notes that an agent was started with the key.
     public mutating func used(_ id: KeyID, at now: Timestamp) { records[id]?.memory.lastUsed = now }
 
-    /// The ready key that was used longest ago.
+    /// The ready key that was used longest ago. One that is going is none: whoever got it would lose it within the grace.
     private func choice(at now: Timestamp, except: KeyID? = nil) -> KeyID? {
-        records.values.filter { $0.id != except && $0.isReady(at: now) }
+        records.values.filter { $0.id != except && $0.isReady(at: now) && !isGoing($0) }
             .min { ($0.memory.order, $0.account, $0.id.text) < ($1.memory.order, $1.account, $1.id.text) }?.id
     }
 
     /// The key to be used next: the active one as long as it is ready, else the one used longest ago, else the one
-    /// whose cooldown ends first.
+    /// whose cooldown ends first. A key that is going stays active in its grace, but does not become it.
     mutating func settle(at now: Timestamp, reason: String) -> [PoolChange] {
         guard isOpen else { return [] }
         let hadKeys = active != nil || isExhausted
+        if let changes = takeFormer(at: now) { return changes }
         if let active, isReady(active, at: now) || (plantedFault == .keepsCoolingKey && holds(active)) {
-            isExhausted = false
+            endExhaustion(at: now)
             return []
         }
         if let next = choice(at: now) {
-            isExhausted = false
+            endExhaustion(at: now)
             // The one that fails now is last in the order when it is back.
             if let active, active != next { records[active]?.memory.retired = now }
             return active == next ? [] : activate(next, reason: reason)
         }
-        let soonest = records.values.filter { $0.memory.disabled == nil }
+        if let active, !holds(active) { former = FormerKey(id: active) }
+        let soonest = records.values.filter { $0.memory.disabled == nil && ($0.id == active || !isGoing($0)) }
             .compactMap { record in record.memory.cooldown.map { (record, $0.until) } }
             .min { ($0.1, $0.0.account, $0.0.id.text) < ($1.1, $1.0.account, $1.0.id.text) }
         var changes: [PoolChange] = []

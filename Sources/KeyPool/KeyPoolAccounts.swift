@@ -19,6 +19,7 @@ extension KeyPool {
             isExhausted = false
             return changes + activate(former, reason: "start")
         }
+        if records.isEmpty { self.former = former.map { FormerKey(id: $0) } }
         return changes + settle(at: now, reason: "start")
     }
 
@@ -73,7 +74,11 @@ extension KeyPool {
     }
 
     /// An account's file is there again but cannot be read: its last good keys stay (contract H).
-    public mutating func accountUnreadable(_ name: String) { accounts[name]?.goneSince = nil }
+    public mutating func accountUnreadable(_ name: String, at now: Timestamp) -> [PoolChange] {
+        guard accounts[name]?.goneSince != nil else { return [] }
+        accounts[name]?.goneSince = nil
+        return settle(at: now, reason: "its file is back")
+    }
 
     /// The accounts whose files have been read.
     public var accountNames: [String] { accounts.keys.sorted() }

@@ -61,6 +61,48 @@ import Testing
         }
     }
 
+    @Test func aFolderThatIsMovedAwayAndBackRestartsNobody() throws {
+        try withTown { town in
+            try town.install()
+            try town.startDaemon()
+            let events = try town.events()
+            // With the last account's key: the folder is read from the first one on.
+            while try town.status()?["keys"]?["active"]?.string != town.keys[2].id {
+                try town.gasclawd("keys", "rotate")
+            }
+            try events.next("key.activated") { $0["id"]?.string == town.keys[2].id }
+            let agents = [try town.startCrew("ada"), try town.startCrew("grace")]
+            let pids = try agents.map { try town.pid(of: $0) }
+            for pid in pids { try events.next("agent.leased") { $0["pid"]?.integer == Int(pid) } }
+            let mark = try events.seen("key.activated").count
+            let exits = try events.seen("agent.exited").count
+            // The active one's file goes a moment before the others.
+            Disk.removeTree("\(town.accounts)/3")
+            try Syscalls.rename(FilePath(town.accounts), to: FilePath(town.accounts + "-away"))
+            for _ in town.keys { try events.next("key.removed") }
+            #expect(try events.seen("keys.exhausted").count == 1)
+            #expect(try town.status()?["keys"]?["active"]?.isNull == true)
+            #expect(try events.seen("key.activated").count == mark)
+            try Disk.makeDirectories(town.accounts + "-away/3", mode: 0o700)
+            try Disk.replace(town.accounts + "-away/3/config.toml", Array(town.keys[2].file.utf8))
+            try Syscalls.rename(FilePath(town.accounts + "-away"), to: FilePath(town.accounts))
+            try events.next("key.activated") { $0["id"]?.string == town.keys[2].id }
+            try eventually("all keys to be back and nobody to be waiting") {
+                let status = try town.status()
+                return status?["keys"]?["total"]?.integer == 3
+                    && status?["agents"]?.array?.allSatisfy { $0["pending_reload"]?.isNull == true } == true
+            }
+            #expect(try events.seen("agent.reload.started").isEmpty)
+            #expect(try events.seen("agent.exited").count == exits)
+            #expect(try agents.map { try town.pid(of: $0) } == pids)
+            let count = try town.requests().count
+            for pid in pids {
+                try town.request("of the same process", after: count) { $0.pid == pid && $0.result == "ok" }
+            }
+            #expect(try town.status()?["keys"]?["active"]?.string == town.keys[2].id)
+        }
+    }
+
     @Test func aSwapOfLinksAsKubernetesDoesItTakesEffect() throws {
         try withTown(keys: 1) { town in
             // accounts/1/config.toml -> ..data/config.toml, ..data -> ..v1
