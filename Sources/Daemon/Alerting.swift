@@ -32,6 +32,9 @@ final class Alerting {
     private var curl: String?
     private var queues: [String: [AlertMessage]] = [:]
     private var busy: Set<String> = []
+    private var running: [String: Command] = [:]
+    /// What is not taken by now is told again by the next process.
+    private var isEnding = false
     private var dropped: [String: Int] = [:]
     private var isPumpPlanned = false
     private var onIdle: (() -> Void)?
@@ -142,7 +145,7 @@ final class Alerting {
         busy.insert(name)
         let variables = environment + (receiver.isURL ? CurlCall.proxies(CurrentProcess.environment) : [])
         do throws(SystemError) {
-            try Command.run(
+            running[name] = try Command.run(
                 words, input: input, environment: variables, directory: "/", timeout: Self.timeout,
                 outputMax: 4096, on: loop
             ) { [weak self] result in self?.handed(message, name, result) }
@@ -155,6 +158,8 @@ final class Alerting {
 
     private func handed(_ message: AlertMessage, _ name: String, _ result: CommandResult) {
         busy.remove(name)
+        running[name] = nil
+        guard !isEnding else { return }
         if !result.status.isSuccess || result.timedOut {
             let said = redact(result.errors.isEmpty ? result.output : result.errors)
             let why = result.timedOut ? "no end within \(Self.timeout.brief)" : "\(result.status)"
@@ -189,14 +194,25 @@ final class Alerting {
 
     private var isIdle: Bool { busy.isEmpty && queues.values.allSatisfy(\.isEmpty) && !isPumpPlanned }
 
-    /// Calls back when nothing is on its way any more, at the latest after ``farewell``.
+    /// Calls back when nothing is on its way any more; what takes longer than ``farewell`` is ended.
     func whenIdle(_ body: @escaping () -> Void) {
         guard !isIdle else { return body() }
         onIdle = body
-        loop.schedule(after: Self.farewell) { [weak self] in
-            let body = self?.onIdle
-            self?.onIdle = nil
-            body?()
+        loop.schedule(after: Self.farewell) { [weak self] in self?.endRunning() }
+    }
+
+    private func endRunning() {
+        guard let body = onIdle else { return }
+        onIdle = nil
+        isEnding = true
+        let commands = Array(running.values)
+        guard !commands.isEmpty else { return body() }
+        var count = commands.count
+        for command in commands {
+            command.end {
+                count -= 1
+                if count == 0 { body() }
+            }
         }
     }
 

@@ -77,7 +77,10 @@ import Testing
     @Test func aReceiverThatFailsOrHangsDelaysNobody() throws {
         try withTown(keys: 2) { town in
             let failing = try receiver(town, "failing", "echo no sk-kimi-\(town.keys[0].randomPart) >&2; exit 3")
-            let hanging = try receiver(town, "hanging", "sleep 600 & sleep 600")
+            let hanging = try receiver(
+                town, "hanging",
+                "echo $$ >\(town.directory)/hanging.pids; sleep 600 & echo $! >>\(town.directory)/hanging.pids; sleep 600"
+            )
             let good = try receiver(town, "good")
             let types = #""key.activated", "daemon.stopping""#
             try town.configure(
@@ -96,6 +99,11 @@ import Testing
             // The last alert is handed over before the end, which a hanging receiver cannot put off for long.
             #expect(try town.endDaemon() == .exited(0))
             #expect(try told(town, "good").last?["type"]?.string == "daemon.stopping")
+            // Nor does it outlive us, with what it has started.
+            let pids = (try Disk.text(town.directory + "/hanging.pids") ?? "").split(separator: "\n").compactMap {
+                Int32($0)
+            }
+            #expect(pids.count == 2 && pids.allSatisfy { !Program.isAlive($0) })
         }
     }
 
