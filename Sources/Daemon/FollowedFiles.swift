@@ -126,7 +126,7 @@ final class FollowedFiles {
         guard followers[path] == nil, checkpoints[path] == nil else { return }
         do throws(SystemError) {
             let status = try Syscalls.status(of: path)
-            checkpoints[path] = Checkpoint(file: status.identity, offset: status.size, marker: [])
+            checkpoints[path] = Checkpoint(file: status.identity, offset: status.size, marker: Marker())
             hasNews = true
         } catch {
             // It is gone again; if it comes back it is new.

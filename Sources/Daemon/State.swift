@@ -181,7 +181,7 @@ extension Daemon {
     /// The status now.
     var status: StatusReport {
         var surroundings = surroundings
-        surroundings.logProblem = followed?.lost.map { "\($0.path.safe) cannot be read: \($0.why) (chmod u+r)" }
+        surroundings.logProblem = followed?.lost.map { "\($0.path.safe) cannot be read: \($0.why)" }
         surroundings.isTownInstalled = services?.place.isInstalled ?? false
         surroundings.services = services?.items ?? []
         surroundings.serviceProblem = services?.problem

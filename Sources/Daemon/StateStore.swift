@@ -101,18 +101,20 @@ extension Checkpoint {
             // As signed numbers, which every reader of JSON here can hold.
             "device": JSONValue(Int64(bitPattern: file.device)), "inode": JSONValue(Int64(bitPattern: file.inode)),
             "offset": JSONValue(offset),
-            "marker": .array(marker.map { JSONValue($0) }), "line": JSONValue(Int64(bitPattern: line)),
+            "marker": ["count": JSONValue(marker.count), "hash": JSONValue(Int64(bitPattern: marker.hash))],
+            "line": JSONValue(Int64(bitPattern: line)),
             "older": .array(older.map(\.json)),
         ]
     }
 
     init?(_ json: JSONValue) {
         guard let device = json["device"]?.integer, let inode = json["inode"]?.integer,
-            let offset = json["offset"]?.integer, offset >= 0, let marker = json["marker"]?.array
+            let offset = json["offset"]?.integer, offset >= 0, let count = json["marker"]?["count"]?.integer,
+            (0...Marker.countMax).contains(count), let hash = json["marker"]?["hash"]?.integer
         else { return nil }
         self.init(
             file: FileIdentity(device: UInt64(truncatingIfNeeded: device), inode: UInt64(truncatingIfNeeded: inode)),
-            offset: Int64(offset), marker: marker.compactMap { $0.integer.flatMap(UInt8.init(exactly:)) },
+            offset: Int64(offset), marker: Marker(count: count, hash: UInt64(bitPattern: Int64(hash))),
             line: json["line"]?.integer.map { UInt64(bitPattern: Int64($0)) } ?? 0,
             older: (json["older"]?.array ?? []).prefix(Self.olderMax).compactMap(Checkpoint.init))
     }

@@ -7,9 +7,9 @@ public struct Checkpoint: Hashable, Sendable {
     public var file: FileIdentity
     /// Bytes read and acted upon; always the beginning of a line.
     public var offset: Int64
-    /// At most 32 bytes before the offset. They tell a file that was truncated and has regrown beyond the offset,
-    /// or another one on the same inode number, from the one that was read.
-    public var marker: [UInt8]
+    /// What stood right before the offset. It tells a file that was truncated and has regrown beyond the offset, or another
+    /// one on the same inode number, from the one that was read.
+    public var marker: Marker
     /// A hash of the last line before the offset, 0 if there was none that counts. By it the place is found again in a
     /// file that was written anew while nobody followed it.
     public var line: UInt64
@@ -17,7 +17,7 @@ public struct Checkpoint: Hashable, Sendable {
     public var older: [Checkpoint]
 
     public init(
-        file: FileIdentity, offset: Int64, marker: [UInt8], line: UInt64 = 0, older: [Checkpoint] = []
+        file: FileIdentity, offset: Int64, marker: Marker, line: UInt64 = 0, older: [Checkpoint] = []
     ) {
         self.file = file
         self.offset = offset
@@ -25,8 +25,28 @@ public struct Checkpoint: Hashable, Sendable {
         self.line = line
         self.older = older
     }
+}
 
-    static let markerLength = 32
+/// Some bytes, of which only a hash is kept: a log line may end in a key.
+public struct Marker: Hashable, Sendable {
+    /// How many there are, 32 at most; 0: nothing is known of what stood there.
+    public let count: Int
+    public let hash: UInt64
+
+    public static let countMax = 32
+
+    public init(count: Int = 0, hash: UInt64 = 0) {
+        self.count = count
+        self.hash = hash
+    }
+
+    /// - Parameter bytes: The last ones of them count.
+    init(_ bytes: ArraySlice<UInt8>) {
+        let last = bytes.suffix(Self.countMax)
+        self.init(count: last.count, hash: last.isEmpty ? 0 : lineHash(last))
+    }
+
+    func fits(_ bytes: ArraySlice<UInt8>) -> Bool { Marker(bytes) == self }
 }
 
 /// Where a follower begins.

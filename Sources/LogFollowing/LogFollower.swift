@@ -240,7 +240,7 @@ public final class LogFollower {
             let piece = try source.bytes(
                 at: source.position.offset - Int64(lead),
                 count: lead + Int(min(min(size, source.mark) - source.position.offset, Self.pieceMax)))
-            guard piece.prefix(lead) == source.position.marker[...] else {
+            guard source.position.marker.fits(piece.prefix(lead)) else {
                 // Truncated, and regrown to the old offset or beyond before it was seen: as in `resume`.
                 budget -= 1
                 try moveToWindow(source, size: try source.size())
@@ -269,7 +269,7 @@ public final class LogFollower {
         var lastLine = 0..<0
         func place(_ index: Int) -> LogSource.Position {
             LogSource.Position(
-                offset: origin + Int64(index), marker: Array(piece[..<index].suffix(Checkpoint.markerLength)),
+                offset: origin + Int64(index), marker: Marker(piece[..<index]),
                 line: lastLine.isEmpty ? source.position.line : lineHash(piece[lastLine]))
         }
         var position = lead

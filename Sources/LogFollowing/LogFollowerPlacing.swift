@@ -11,7 +11,8 @@ extension LogFollower {
         case .beginning: try passOverReplay(in: source, size: size)
         case .end: try moveBehindLineEnd(source, from: max(0, size - Self.window), upTo: size, isFirst: false)
         case .resume(let checkpoint):
-            for older in checkpoint.older {
+            // A try before this one may have failed half-way.
+            for older in checkpoint.older where !retired.contains(where: { $0.identity == older.file }) {
                 let place = LogSource.Position(offset: older.offset, marker: older.marker, line: older.line)
                 if let old = try renamed(older.file, place) { retired.append(old) }
             }
@@ -36,7 +37,7 @@ extension LogFollower {
     /// The file that was read until a place, under another name in the same folder; nil if there is none that fits.
     private func renamed(_ file: FileIdentity, _ place: LogSource.Position) throws(FileReadError) -> LogSource? {
         // By its inode number alone it could be any file that came later.
-        guard !place.marker.isEmpty else { return nil }
+        guard place.marker.count > 0 else { return nil }
         do throws(SystemError) {
             let folder = try Syscalls.open(
                 path.removingLastComponent().isEmpty ? "." : path.removingLastComponent(), flags: Syscalls.directory)
@@ -80,7 +81,7 @@ extension LogFollower {
         guard found != nil || from > 0 else { return source.move(to: LogSource.Position()) }
         let used = found.map { $0 + 1 } ?? bytes.count
         let place = LogSource.Position(
-            offset: from + Int64(used), marker: Array(bytes[..<used].suffix(Checkpoint.markerLength)))
+            offset: from + Int64(used), marker: Marker(bytes[..<used]))
         source.move(to: place)
         if found == nil {
             skippedLines += 1
@@ -93,7 +94,9 @@ extension LogFollower {
     private func fits(_ place: LogSource.Position, in source: LogSource) throws(FileReadError) -> Bool {
         let count = place.marker.count
         guard place.offset >= Int64(count) else { return false }
-        guard try source.bytes(at: place.offset - Int64(count), count: count) == place.marker else { return false }
+        guard try place.marker.fits(source.bytes(at: place.offset - Int64(count), count: count)[...]) else {
+            return false
+        }
         guard place.line != 0 else { return true }
         let reach = min(place.offset, Int64(Self.lineMax) + 2)
         let before = try source.bytes(at: place.offset - reach, count: Int(reach)).dropLast()
@@ -117,6 +120,11 @@ extension LogFollower {
         let oldRange = max(0, oldSize - Self.window)..<oldSize
         let range = max(0, size - Self.window)..<size
         let areWhole = oldRange.lowerBound == 0 && range.lowerBound == 0
+        guard areWhole else {
+            // Of what was before there is no telling what it says: no old line may be given twice.
+            let known = Set(try lines(of: old, in: oldRange).map { lineHash($0) })
+            return try move(source, behindLastLineIn: range) { known.contains(lineHash($0)) }
+        }
         // Lines are left out of the old ones, none is put between them: what does not go on where the last one was found
         // is new, also where it says what an old line said.
         var places: [UInt64: [Int]] = [:]
@@ -128,12 +136,7 @@ extension LogFollower {
         for line in try lines(of: source, in: range) {
             let hash = lineHash(line)
             while let place = places[hash]?.last, place < next { places[hash]?.removeLast() }
-            guard let place = places[hash]?.last else {
-                // Where only a part of both is seen, the new one's may begin before the old one's. Where both are seen
-                // whole, a file that begins with another line is another file.
-                if last != nil || areWhole { break }
-                continue
-            }
+            guard let place = places[hash]?.last else { break }
             next = place + 1
             last = line
         }
@@ -159,10 +162,10 @@ extension LogFollower {
     /// - Parameter start: Where the stretch begins; the slice's indices are places in it.
     private func move(_ source: LogSource, behind line: ArraySlice<UInt8>, from start: Int64) throws(FileReadError) {
         let offset = start + Int64(line.endIndex) + 1
-        let count = min(offset, Int64(Checkpoint.markerLength))
+        let count = min(offset, Int64(Marker.countMax))
         source.move(
             to: LogSource.Position(
-                offset: offset, marker: try source.bytes(at: offset - count, count: Int(count)),
+                offset: offset, marker: Marker(try source.bytes(at: offset - count, count: Int(count))[...]),
                 line: lineHash(line)))
     }
 }

@@ -8,7 +8,7 @@ final class LogSource {
     /// A place in a file, and what stands before it.
     struct Position {
         var offset: Int64 = 0
-        var marker: [UInt8] = []
+        var marker = Marker()
         var line: UInt64 = 0
     }
 

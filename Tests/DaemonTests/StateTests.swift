@@ -84,15 +84,16 @@ struct StateTests {
 
     @Test func aCheckpointSurvivesItsFileAndNonsenseIsNone() {
         let checkpoint = Checkpoint(
-            file: FileIdentity(device: .max, inode: .max), offset: 1 << 40, marker: Array(0...255))
+            file: FileIdentity(device: .max, inode: .max), offset: 1 << 40, marker: Marker(count: 32, hash: .max),
+            line: .max, older: [Checkpoint(file: FileIdentity(device: 1, inode: 2), offset: 3, marker: Marker())])
         let read = Checkpoint(checkpoint.json)
-        #expect(read?.file == checkpoint.file)
-        #expect(read?.offset == checkpoint.offset)
-        #expect(read?.marker == checkpoint.marker)
+        #expect(read == checkpoint)
         let nonsense: [JSONValue] = [
-            nil, "x", [:], ["device": 1, "inode": 1, "offset": -1, "marker": []],
-            ["device": 1, "inode": 1, "marker": []],
-            ["device": 1, "inode": "x", "offset": 1, "marker": []],
+            nil, "x", [:], ["device": 1, "inode": 1, "offset": -1, "marker": ["count": 0, "hash": 0]],
+            ["device": 1, "inode": 1, "marker": ["count": 0, "hash": 0]],
+            ["device": 1, "inode": "x", "offset": 1, "marker": ["count": 0, "hash": 0]],
+            ["device": 1, "inode": 1, "offset": 1, "marker": ["count": 33, "hash": 0]],
+            ["device": 1, "inode": 1, "offset": 1, "marker": []],
         ]
         for value in nonsense { #expect(Checkpoint(value) == nil, "\(value.line)") }
     }

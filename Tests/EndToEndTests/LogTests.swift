@@ -175,11 +175,32 @@ import Testing
             try town.install()
             try town.startDaemon()
             let events = try town.events()
-            try append(town, "logs/custom-a.log", "nothing\n")
             let filler = String(repeating: "a line that says nothing at all\n", count: 22_000)
-            try append(town, "logs/custom-a.log", (1...3).map { "quota exceeded \($0)\n" + filler }.joined())
+            // Whole in one moment: a write that is seen half-way was not there yet.
+            let lines = (1...3).map { "quota exceeded \($0)\n" + filler }.joined()
+            try Disk.replace(town.root + "/logs/custom-a.log", Array(lines.utf8))
             for number in 1...3 { try events.next("sighting") { $0["text"]?.string == "quota exceeded \(number)" } }
             #expect(try events.seen("key.cooled").count == 1)
+        }
+    }
+
+    @Test(.enabled(if: getuid() == 0)) func aLogThatMayNotBeReadIsSaidOnceUntilItMay() throws {
+        try withTown(keys: 1, sections: Self.rules) { town in
+            try town.install()
+            try town.becomeNobodys()
+            try town.startDaemon()
+            let path = town.root + "/logs/custom-closed.log"
+            try Disk.replace(path, Array("nothing\n".utf8))
+            try eventually("the trouble") {
+                try town.status()?["detail"]?.string == "\(path) cannot be read: Permission denied"
+            }
+            for _ in 1...20 { try append(town, "logs/custom-closed.log", "nothing\n") }
+            try town.demand("chown", "65534", path)
+            try eventually("no trouble") { try town.status()?["state"]?.string == "ready" }
+            let log = try town.wholeLog()
+            #expect(log.split(separator: "\n").count { $0.contains("a log cannot be read") } == 1, "\(log)")
+            try append(town, "logs/custom-closed.log", "quota exceeded\n")
+            try town.events().next("sighting") { $0["text"]?.string == "quota exceeded" && $0["acted"] == true }
         }
     }
 
