@@ -82,7 +82,7 @@ let package = Package(
         // What acts
         + module(
             "ControlServer", ["ControlAPI", "JSON", "Timekeeping", nioCore, nioPosix, nioHTTP1],
-            testedWith: ["LinuxSys", system])
+            testedWith: ["Fixtures", "LinuxSys", system])
         + module(
             "Launcher", ["ControlAPI", "GasTown", "JSON", "LinuxSys", "Timekeeping", system],
             testedWith: ["Fixtures"])
@@ -98,7 +98,7 @@ let package = Package(
             [
                 "Configuration", "ControlAPI", "Daemon", "GasTown", "JSON", "KeyPool", "LinuxSys", "Secrets",
                 "Timekeeping", system,
-            ])
+            ], testedWith: ["Fixtures"])
         + [
             .executableTarget(
                 name: "gasclawd",

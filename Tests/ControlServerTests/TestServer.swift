@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import ControlServer
+import Fixtures
 import Glibc
 import JSON
 import LinuxSys
@@ -15,17 +16,16 @@ final class TestServer {
     let socket: FilePath
     let calls = CallLog()
     let server: ControlServer
-    private let folder: String
+    private let folder: TemporaryFolder
 
     /// - Parameter answer: What each call is answered; nil leaves it open.
     init(
         userID: UInt32 = getuid(), readerPatience: Duration = .seconds(30),
         answer: @escaping @Sendable (ControlCall) -> ControlReply?
     ) throws {
-        var template = Array("/tmp/gcs.XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
-        folder = String(cString: made)
-        socket = FilePath(folder + "/control.sock")
+        // Short, for the socket's address.
+        folder = try TemporaryFolder("gcs")
+        socket = folder.path.appending("control.sock")
         let calls = calls
         server = try ControlServer(
             socketPath: socket.string, userID: userID, bootID: "boot", readerPatience: readerPatience
@@ -48,8 +48,6 @@ final class TestServer {
 
     func close() throws {
         try server.close()
-        unlink(socket.string)
-        rmdir(folder)
     }
 }
 

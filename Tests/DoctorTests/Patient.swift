@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import Configuration
+import Fixtures
 import Glibc
 import JSON
 import LinuxSys
@@ -12,7 +13,8 @@ import Testing
 /// A town that nothing is wrong with, in a folder of its own, with stand-ins for the programs that it needs. Nothing
 /// runs in it.
 final class Patient {
-    let directory: String
+    private let temporary: TemporaryFolder
+    var directory: String { temporary.path.string }
     var root: String { directory + "/town" }
     var home: String { directory + "/home" }
     var bin: String { directory + "/bin" }
@@ -28,8 +30,7 @@ final class Patient {
     static let key = "sk-kimi-" + String(repeating: "Ab3dEf6hIj9l", count: 4)
 
     init() throws {
-        var template = Array("/tmp/gasclawd-doctor.XXXXXX".utf8CString)
-        directory = String(cString: try #require(mkdtemp(&template)))
+        temporary = try TemporaryFolder("gasclawd-doctor")
         for (name, says) in [
             ("gt", "gt version 1.0.1"), ("bd", "bd version 1.0.3 (dev)"), ("dolt", "dolt version 1.59.10"),
             ("tmux", "tmux 3.3a"), ("claude", "2.1.330 (Claude Code)"), ("ps", ""), ("ss", ""),
@@ -73,23 +74,6 @@ final class Patient {
             try write("system/proc/sys/fs/inotify/\(name)", value + "\n")
         }
         try folder("home")
-    }
-
-    deinit { Self.remove(FilePath(directory)) }
-
-    private static func remove(_ folder: FilePath) {
-        do throws(SystemError) {
-            let opened = try Syscalls.open(folder, flags: Syscalls.directory)
-            for name in try Syscalls.names(inDirectory: opened.raw) {
-                let entry = folder.entry(name)
-                if try Syscalls.status(of: entry, followingLinks: false).kind == .directory {
-                    remove(entry)
-                } else {
-                    try Syscalls.unlink(entry)
-                }
-            }
-        } catch { Issue.record("\(folder.shown) stays: \(error)") }
-        folder.withPlatformString { _ = rmdir($0) }
     }
 
     // MARK: - Changes

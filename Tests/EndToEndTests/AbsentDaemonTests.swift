@@ -35,7 +35,8 @@ import Testing
         }
     }
 
-    @Test(arguments: ["events --follow", "status --watch --json"])
+    // One line each: who writes more learns of it by the next.
+    @Test(arguments: ["events --follow --type daemon.ready", "status --watch --json"])
     func whoFollowsForNobodyEnds(_ command: String) throws {
         try withTown { town in
             try town.startDaemon()

@@ -79,13 +79,13 @@ extension ServiceTests {
             try town.install()
             try town.demand("gt", "dolt", "stop", directory: town.root)
             let port = try #require(Dolt.port(inConfig: try Disk.text(town.root + "/.dolt-data/config.yaml") ?? ""))
-            let close = town.directory + "/close"
             let script = """
-                import os, socket, time
+                import signal, socket
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
                 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 s.bind(("127.0.0.1", \(port))); s.listen()
-                while not os.path.exists("\(close)"): time.sleep(0.1)
-                s.close(); time.sleep(600)
+                signal.sigwait({signal.SIGUSR1})
+                s.close(); signal.pause()
                 """
             let other = try town.start(
                 ["/usr/bin/python3", "-c", script], output: town.directory + "/other")
@@ -94,7 +94,7 @@ extension ServiceTests {
             let events = try town.events()
             let parked = try events.next("service.parked")
             #expect(parked["detail"]?.string?.contains("held by pid \(other)") == true)
-            try Disk.replace(close, [])
+            #expect(kill(other, SIGUSR1) == 0)
             try events.next("service.up")
             #expect(Program.isAlive(other))
         }

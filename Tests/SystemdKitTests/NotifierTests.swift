@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import Glibc
 import LinuxSys
 import SystemPackage
@@ -9,15 +10,13 @@ import Testing
 
 /// A service manager's socket: what systemd has at NOTIFY_SOCKET.
 private final class NotifySocket {
-    let folder: FilePath
+    private let folder: TemporaryFolder
     let path: FilePath
     private let descriptor: Descriptor
 
     init() throws {
-        var template = Array("/tmp/gasclawd-test-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
-        folder = FilePath(platformString: template)
-        path = folder.appending("notify")
+        folder = try TemporaryFolder()
+        path = folder.path.appending("notify")
         descriptor = Descriptor(owning: socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0))
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -38,11 +37,6 @@ private final class NotifySocket {
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = recv(descriptor.raw, &buffer, buffer.count, 0)
         return String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-    }
-
-    deinit {
-        unlink(path.string)
-        rmdir(folder.string)
     }
 }
 
