@@ -22,8 +22,7 @@ enum DaemonChecks {
             // It is gone by now.
         }
         return x.processes.filter { process in
-            let words = process.words.map { FilePath($0).lastName }
-            guard words.first == Array("gt".utf8) || process.name == "gt", process.words.contains("daemon"),
+            guard process.program == "gt" || process.name == "gt", process.words.contains("daemon"),
                 process.words.contains("run")
             else { return false }
             do throws(SystemError) {
@@ -67,8 +66,7 @@ enum DaemonChecks {
 
     private static func isGt(_ x: Examination, _ pid: Int32) -> Bool {
         guard let process = x.process(pid) else { return false }
-        return process.name == "gt" || process.words.first.map { FilePath($0).lastName } == Array("gt".utf8)
-            || process.words.contains("daemon")
+        return process.name == "gt" || process.program == "gt" || process.words.contains("daemon")
     }
 
     /// `heartbeat.interval`, `3m` where nobody says otherwise (gt: config/operational.go).

@@ -185,6 +185,15 @@ final class Examination {
         let name: String
         let words: [String]
         let user: UInt32?
+
+        /// The program that its first word names.
+        var program: String? { words.first.map(Self.lastName) }
+
+        /// A word's last component. Not by way of FilePath: a word can be a whole script, and a FilePath that checks itself
+        /// (in debug builds) takes a time over `//` that grows with the square of its length.
+        static func lastName(_ word: String) -> String {
+            String(word[(word.lastIndex(of: "/").map(word.index(after:)) ?? word.startIndex)...])
+        }
     }
 
     /// The processes of the machine.

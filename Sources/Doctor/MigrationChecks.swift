@@ -9,9 +9,9 @@ enum MigrationChecks {
 
     private static func gasclaw(_ x: Examination) -> Check {
         let (id, title) = ("migration.gasclaw", "gasclaw")
-        let names = ["gasclaw", "gasclaw-container"].map { Array($0.utf8) }
+        let names = ["gasclaw", "gasclaw-container"]
         let running = x.processes.first { process in
-            process.words.prefix(3).contains { names.contains(FilePath($0).lastName) }
+            process.words.prefix(3).contains { names.contains(Examination.Process.lastName($0)) }
         }
         if let running {
             return .failed(

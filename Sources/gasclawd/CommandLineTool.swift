@@ -198,7 +198,7 @@ struct CommonOptions: ParsableArguments {
         guard pid != CurrentProcess.pid, let words = ProcessTable.arguments(of: pid), let program = words.first else {
             return false
         }
-        return FilePath(program).lastComponent?.string == "gasclawd" && words.contains("run")
+        return program.split(separator: "/").last == "gasclawd" && words.contains("run")
     }
 
     func paths() throws -> Configuration.Paths {

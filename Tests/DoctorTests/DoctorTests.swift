@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import Configuration
+import Fixtures
 import JSON
 import LinuxSys
 import SystemPackage
@@ -85,6 +86,21 @@ import Timekeeping
         func verdict(_ id: String) -> Check.Verdict? { diagnosis.checks.first { $0.id == id }?.verdict }
         #expect(verdict("tools.gt") == .ok && verdict("tools.bd") == .ok && verdict("tools.dolt") == .failed)
         #expect(diagnosis.checks.contains { $0.id == "tools.dolt" && $0.evidence.contains("no version within 10s") })
+    }
+
+    /// Anybody can run a script of that length. FilePath in debug builds takes minutes over it.
+    @Test func aNeighboursLongCommandLineIsReadLikeAnyOther() throws {
+        let patient = try Patient()
+        let script = "sleep 600; : " + String(repeating: "https://a//b//c ", count: 7500)
+        let loop = try EventLoop()
+        let neighbour = try Command.run(
+            ["/bin/sh", "-c", script, "gt", "daemon", "run", "/opt/gasclaw"], environment: ["PATH=/usr/bin:/bin"],
+            directory: "/", timeout: .seconds(600), on: loop
+        ) { _ in }
+        let diagnosis = try patient.diagnose()
+        #expect(diagnosis.checks.first { $0.id == "migration.gasclaw" }?.verdict == .ok)
+        neighbour.end()
+        #expect(try loop.run { !neighbour.isRunning })
     }
 
     @Test func troubleOfTheTownIsFound() throws {
