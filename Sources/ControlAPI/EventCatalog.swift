@@ -126,7 +126,7 @@ public enum EventCatalog {
             subject: "A key file cannot be used",
             text: """
                 @GASCLAWD_PATH@: @GASCLAWD_ERROR@.
-                The keys that it held before stay in use.
+                The keys that it held before, if any, stay in use.
                 """),
         Entry(
             type: "keys.imported", id: "a6afd4df2e4245fbbd9ffb0e3226f467",

@@ -119,7 +119,12 @@ final class Logs {
             }
         }
         isCatchingUp = true
-        for path in found.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
+        // Those that were read before come first: a copy of one of them is known by it.
+        let known = found.filter { files.checkpoint(of: $0) != nil }
+        let order = [known, found.subtracting(known)].flatMap { names in
+            names.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
+        }
+        for path in order {
             hold(path, from: .end)
             files.read(path)
             // Before the next: there may be more than are held open.
@@ -190,7 +195,9 @@ final class Logs {
                     case .switchedOff:
                         switchedOff.append(rule.name)
                         filter = LineFilter(held.map(\.rule), words: words)
-                        onProblem(path, "\(rule.name) is switched off: its pattern took too long on three lines")
+                        onProblem(
+                            path,
+                            "\(rule.name) is switched off: its pattern took too long on three lines; change its match")
                     case .none, .gaveUp: break
                     }
                 }
@@ -204,7 +211,7 @@ final class Logs {
                 for match in portion.0 { onMatch(match) }
                 for event in portion.1 { onTownEvent(event) }
             })
-        files.follow(path, from: start, within: root, as: reader)
+        files.follow(path, from: start, within: root, isCopied: true, as: reader)
     }
 
     private var arrival: Timestamp? { isCatchingUp ? nil : files.arrival }

@@ -169,12 +169,16 @@ enum StatusText {
     ///
     /// - Parameter areInUse: A daemon runs, which keeps what it knew.
     static func refused(_ keys: JSONValue?, areInUse: Bool = true) -> String {
-        (keys?["rejected"]?.array ?? []).map { item in
+        let accounts = areInUse ? Set((keys?["items"]?.array ?? []).compactMap { $0["account"]?.string }) : []
+        return (keys?["rejected"]?.array ?? []).map { item in
             let error = item["error"]?.string ?? ""
+            let path = item["path"]?.string ?? ""
             // An error with a place reads as a compiler's.
             let isPlaced = error.first?.isNumber ?? false
-            return "refused: \(item["path"]?.string ?? ""):\(isPlaced ? "" : " ")\(error)"
-                + (areInUse ? " (keys that it held before stay in use)\n" : "\n")
+            // …/ACCOUNT/config.toml
+            let holdsSome = path.split(separator: "/").dropLast().last.map { accounts.contains(String($0)) } ?? false
+            return "refused: \(path):\(isPlaced ? "" : " ")\(error)"
+                + (holdsSome ? " (the keys that it held before stay in use)\n" : "\n")
         }.joined()
     }
 
