@@ -21,9 +21,11 @@ final class FollowedFiles {
 
     /// How the lines of a file are taken.
     struct Reader {
-        /// See ``LogFollower/read(budget:candidates:at:line:)``.
+        /// See ``LogFollower/read(budget:candidates:at:isEnough:line:)``.
         var candidates: LogFollower.Candidates?
         var onLine: (ArraySlice<UInt8>) -> Void
+        /// Whether the lines of this portion are as many as may be acted upon in one turn.
+        var isEnough: () -> Bool = { false }
         /// Called after the lines of each portion.
         var onPortion: () -> Void = {}
     }
@@ -212,7 +214,8 @@ final class FollowedFiles {
             reading = follower
             defer { reading = nil }
             hasMore = try follower.read(
-                budget: budget, candidates: reader.candidates, at: loop.turnBegan, line: reader.onLine)
+                budget: budget, candidates: reader.candidates, at: loop.turnBegan, isEnough: reader.isEnough,
+                line: reader.onLine)
             if problems.removeValue(forKey: path) != nil { onError(path, nil) }
         } catch {
             if problems.updateValue(error, forKey: path) != error { onError(path, error) }

@@ -47,6 +47,9 @@ final class Logs {
     /// Types of gt's events that are looked for in `.events.jsonl`.
     private static let eventWords = TownEvent.Kind.allCases.map { "\"\($0.rawValue)\"" }
 
+    /// How many lines of a file are acted upon in a turn: each costs far more than one that does not match.
+    private static let portionMax = 64
+
     private let files: FollowedFiles
     private let watcher: FileWatcher
     private let loop: EventLoop
@@ -205,6 +208,7 @@ final class Logs {
                     events.append(Array(line))
                 }
             },
+            isEnough: { matches.count + events.count >= Self.portionMax },
             onPortion: { [unowned self] in
                 let portion = (matches, events)
                 (matches, events) = ([], [])

@@ -7,7 +7,7 @@ import SystemPackage
 /// Gives the whole lines of one growing file, each once.
 ///
 /// It holds the file open, so lines that a writer still adds to a renamed or removed file are not lost; the owner
-/// calls ``read(budget:candidates:at:line:)`` when something may have changed and again while it says that more is there.
+/// calls ``read(budget:candidates:at:isEnough:line:)`` when something may have changed and again while it says that more is there.
 public final class LogFollower {
     public let path: FilePath
     let boundary: FilePath?
@@ -96,7 +96,7 @@ public final class LogFollower {
         max(.zero, time - .nanoseconds(now() - source.lastGrowth))
     }
 
-    /// Begins a pass over a block of text; see ``read(budget:candidates:at:line:)``.
+    /// Begins a pass over a block of text; see ``read(budget:candidates:at:isEnough:line:)``.
     public typealias Candidates = (UnsafeRawBufferPointer) -> (_ position: Int) -> Int?
 
     /// Reads new lines.
@@ -106,13 +106,14 @@ public final class LogFollower {
     ///   - candidates: Begins a pass over a block of text; what it returns gives the next place at or behind a position
     ///     that is in a line of interest, nil if there is none. Other lines are not given. nil: all are.
     ///   - time: The time that it is at the latest for what is there now (``Arrival/seen``); nil: now.
+    ///   - isEnough: Asked behind each line that was given, whether no more are wanted in this call.
     ///   - line: Called with each whole line, without its end.
     /// - Returns: Whether more can be read at once.
     /// - Throws: What reading failed with; the position is kept, and what else can be read was read. A file that is
     ///   not there is no error.
     public func read(
         budget: Int = 1 << 20, candidates: Candidates? = nil, at time: Int64? = nil,
-        line: (ArraySlice<UInt8>) -> Void
+        isEnough: () -> Bool = { false }, line: (ArraySlice<UInt8>) -> Void
     ) throws(FileReadError) -> Bool {
         let time = time ?? now()
         var budget = budget
@@ -123,7 +124,7 @@ public final class LogFollower {
         // The deadline is looked at first: what was written until then is still read.
         let isQuiet = retired.map { now() - $0.lastGrowth >= Self.quietTime.nanoseconds }
         for source in retired {
-            attempt { () throws(FileReadError) in try read(source, &budget, candidates, time, line) }
+            attempt { () throws(FileReadError) in try read(source, &budget, candidates, time, isEnough, line) }
         }
         retired = zip(retired, isQuiet).compactMap { source, isQuiet in
             isQuiet && now() - source.lastGrowth >= Self.quietTime.nanoseconds ? nil : source
@@ -132,9 +133,11 @@ public final class LogFollower {
         attempt(reopenIfReplaced)
         // What stands in the file that the name just left comes before what stands in the new one.
         for source in retired where !before.contains(where: { $0 === source }) {
-            attempt { () throws(FileReadError) in try read(source, &budget, candidates, time, line) }
+            attempt { () throws(FileReadError) in try read(source, &budget, candidates, time, isEnough, line) }
         }
-        if let current { attempt { () throws(FileReadError) in try read(current, &budget, candidates, time, line) } }
+        if let current {
+            attempt { () throws(FileReadError) in try read(current, &budget, candidates, time, isEnough, line) }
+        }
         if let problem { throw problem }
         return budget <= 0
     }
@@ -229,7 +232,7 @@ public final class LogFollower {
     // MARK: - Reading
 
     private func read(
-        _ source: LogSource, _ budget: inout Int, _ candidates: Candidates?, _ time: Int64,
+        _ source: LogSource, _ budget: inout Int, _ candidates: Candidates?, _ time: Int64, _ isEnough: () -> Bool,
         _ line: (ArraySlice<UInt8>) -> Void
     ) throws(FileReadError) {
         while budget > 0 {
@@ -265,7 +268,8 @@ public final class LogFollower {
                 source.truncated = (before, now())
                 continue
             }
-            let used = take(piece, from: lead, of: source, candidates, line)
+            let (used, isCut) = take(piece, from: lead, of: source, candidates, isEnough, line)
+            if isCut { budget = used }
             if used == 0, source.mark < size {
                 // The rest of its last line has come since.
                 source.mark = 0
@@ -282,11 +286,11 @@ public final class LogFollower {
     /// Gives the whole lines of a piece that begins, behind its marker, at a line's beginning or inside a line that is
     /// passed over, and moves behind them.
     ///
-    /// - Returns: How many bytes are done with.
+    /// - Returns: How many bytes are done with, and whether it was enough before the piece's end.
     private func take(
-        _ piece: [UInt8], from lead: Int, of source: LogSource, _ candidates: Candidates?,
+        _ piece: [UInt8], from lead: Int, of source: LogSource, _ candidates: Candidates?, _ isEnough: () -> Bool,
         _ line: (ArraySlice<UInt8>) -> Void
-    ) -> Int {
+    ) -> (used: Int, isCut: Bool) {
         let origin = source.position.offset - Int64(lead)
         var lastLine = 0..<0
         func place(_ index: Int) -> LogSource.Position {
@@ -295,12 +299,13 @@ public final class LogFollower {
                 line: lastLine.isEmpty ? source.position.line : lineHash(piece[lastLine]))
         }
         var position = lead
+        var isCut = false
         piece.withUnsafeBufferPointer { buffer in
             guard let start = buffer.baseAddress else { return }
             let next = candidates?(UnsafeRawBufferPointer(buffer))
             // The next place of interest; before the first search none is known.
             var candidate = -1
-            while position < buffer.count,
+            while !isCut, position < buffer.count,
                 let found = memchr(start + position, 10, buffer.count - position)
             {
                 let end = UnsafeRawPointer(start).distance(to: UnsafeRawPointer(found))
@@ -311,19 +316,22 @@ public final class LogFollower {
                 } else {
                     lastLine = position..<end
                     if let next, candidate < position { candidate = next(position) ?? buffer.count }
-                    if next == nil || candidate <= end && candidate < buffer.count { line(piece[position..<end]) }
+                    if next == nil || candidate <= end && candidate < buffer.count {
+                        line(piece[position..<end])
+                        isCut = isEnough()
+                    }
                 }
                 position = end + 1
             }
         }
         // A line's beginning without its end is read again with its end, unless it is longer than a line may be.
-        if source.skippedFrom == nil, piece.count - position > Self.lineMax {
+        if !isCut, source.skippedFrom == nil, piece.count - position > Self.lineMax {
             skippedLines += 1
             source.skippedFrom = place(position)
         }
         if source.skippedFrom != nil { position = piece.count }
         if position > lead { source.position = place(position) }
-        return position - lead
+        return (position - lead, isCut)
     }
 }
 

@@ -99,6 +99,25 @@ struct LineTests {
         #expect(try log.read(budget: 10) == [])
     }
 
+    /// Whoever acts on lines takes as many as it has time for.
+    @Test(arguments: [1, 3, 100]) func whoHasEnoughGoesOnWhereItStopped(_ count: Int) throws {
+        let log = try Followed()
+        try log.folder.append("log", (1...10).map { "line \($0)\n" }.joined() + String(repeating: "x", count: 70_000))
+        var portions: [[String]] = []
+        var hasMore = true
+        while hasMore {
+            var lines: [String] = []
+            hasMore = try log.follower.read(
+                isEnough: { lines.count == count }, line: { lines.append(String(decoding: $0, as: UTF8.self)) })
+            portions.append(lines)
+            try #require(portions.count < 100)
+        }
+        #expect(portions.flatMap(\.self) == (1...10).map { "line \($0)" })
+        #expect(portions.allSatisfy { $0.count <= count } && log.follower.skippedLines == 1)
+        try log.folder.append("log", "\nlast\n")
+        #expect(try log.read() == ["last"])
+    }
+
     @Test func zeroBytesHolesAndBadUTF8AreBytesLikeOthers() throws {
         let log = try Followed()
         try log.folder.append("log", [0, 0x61, 0, 0x0A, 0xFF, 0xFE, 0x0A])
