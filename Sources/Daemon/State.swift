@@ -204,8 +204,11 @@ extension Daemon {
         return report
     }
 
+    /// A path that several parts of us look at is told once.
     private var polled: [PolledPath] {
-        (accounts?.polled ?? []) + (watcher?.polled ?? []) + (services?.watcher?.polled ?? [])
+        let all = (accounts?.polled ?? []) + (watcher?.polled ?? []) + (services?.watcher?.polled ?? [])
+        var known: Set<FilePath> = []
+        return all.filter { known.insert($0.path).inserted }
     }
 
     private var watchFigures: StatusReport.Watch {
