@@ -33,8 +33,6 @@ final class FollowedFiles {
     private let loop: EventLoop
     private let onError: (FilePath, FileReadError?) -> Void
     private var followers: [FilePath: LogFollower] = [:]
-    /// Those of files that may be copied to names that are followed too, by folder.
-    private var copied: [FilePath: [FilePath: LogFollower]] = [:]
     private var readers: [FilePath: Reader] = [:]
     private var checkpoints: [FilePath: Checkpoint] = [:]
     private var lastUse: [FilePath: Int64] = [:]
@@ -89,22 +87,14 @@ final class FollowedFiles {
     /// - Parameters:
     ///   - start: Where, unless it was read before: then it goes on there.
     ///   - boundary: See ``LogFollower/init(_:from:within:)``.
-    ///   - isCopied: Whether it may be a copy of another file in its folder that is followed like it, or that one's model.
     func follow(
-        _ path: FilePath, from start: StartPosition = .beginning, within boundary: FilePath? = nil,
-        isCopied: Bool = false, as reader: Reader
+        _ path: FilePath, from start: StartPosition = .beginning, within boundary: FilePath? = nil, as reader: Reader
     ) {
         readers[path] = reader
         guard followers[path] == nil else { return }
         makeRoom()
         let place = handedOver(path) ?? checkpoints.removeValue(forKey: path)
-        let follower = LogFollower(path, from: place.map { .resume($0) } ?? start, within: boundary)
-        if isCopied {
-            let folder = path.removingLastComponent()
-            copied[folder, default: [:]][path] = follower
-            follower.neighbours = { [unowned self] in copied[folder].map { Array($0.values) } ?? [] }
-        }
-        followers[path] = follower
+        followers[path] = LogFollower(path, from: place.map { .resume($0) } ?? start, within: boundary)
         lastUse[path] = EventLoop.now
     }
 
@@ -149,8 +139,6 @@ final class FollowedFiles {
     /// Ends following; where it was is kept.
     func close(_ path: FilePath) {
         let follower = followers.removeValue(forKey: path)
-        let folder = path.removingLastComponent()
-        if copied[folder]?.removeValue(forKey: path) != nil, copied[folder]?.isEmpty == true { copied[folder] = nil }
         if let checkpoint = follower?.checkpoint {
             checkpoints[path] = checkpoint
         } else if follower?.isUnplaced == true {

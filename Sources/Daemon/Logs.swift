@@ -122,12 +122,7 @@ final class Logs {
             }
         }
         isCatchingUp = true
-        // Those that were read before come first: a copy of one of them is known by it.
-        let known = found.filter { files.checkpoint(of: $0) != nil }
-        let order = [known, found.subtracting(known)].flatMap { names in
-            names.sorted { $0.bytes.lexicographicallyPrecedes($1.bytes) }
-        }
-        for path in order {
+        for path in found.sorted(by: { $0.bytes.lexicographicallyPrecedes($1.bytes) }) {
             hold(path, from: .end)
             files.read(path)
             // Before the next: there may be more than are held open.
@@ -215,7 +210,7 @@ final class Logs {
                 for match in portion.0 { onMatch(match) }
                 for event in portion.1 { onTownEvent(event) }
             })
-        files.follow(path, from: start, within: root, isCopied: true, as: reader)
+        files.follow(path, from: start, within: root, as: reader)
     }
 
     private var arrival: Timestamp? { isCatchingUp ? nil : files.arrival }

@@ -18,9 +18,6 @@ public final class LogFollower {
     /// Lines longer than ``lineMax``, passed over.
     public internal(set) var skippedLines = 0
     let now: () -> Int64
-    /// Those that a new file may be a copy of; nil: it is not asked. Who rotates a log by copying and truncating it
-    /// (logrotate's `copytruncate`) makes a file of lines that were given already.
-    public var neighbours: (() -> [LogFollower])?
 
     /// The longest line taken, in bytes, without its end (contract G).
     public static let lineMax = 64 << 10
@@ -85,15 +82,9 @@ public final class LogFollower {
     /// Of the line that is being given.
     public private(set) var arrival: Arrival?
 
-    /// When it is to be read again though no event tells of it, in time from now: a file that the name left, or one that
-    /// may be a copy; nil if there is none.
+    /// Until when a file that the name left still has to be read, in time from now; nil if there is none.
     public var nextDeadline: Duration? {
-        let held = current.flatMap { $0.isOfUnknownOrigin ? left(of: Self.copyTime, for: $0) : nil }
-        return (retired.map { left(of: Self.quietTime, for: $0) } + (held.map { [$0] } ?? [])).min()
-    }
-
-    private func left(of time: Duration, for source: LogSource) -> Duration {
-        max(.zero, time - .nanoseconds(now() - source.lastGrowth))
+        retired.map { max(.zero, Self.quietTime - .nanoseconds(now() - $0.lastGrowth)) }.min()
     }
 
     /// Begins a pass over a block of text; see ``read(budget:candidates:at:isEnough:line:)``.
@@ -193,10 +184,6 @@ public final class LogFollower {
             current = known
             return
         }
-        // Not of one that takes the place of another: who does that is not the one who copies.
-        if neighbours != nil, current == nil, retired.isEmpty, case .beginning = start {
-            source.isOfUnknownOrigin = true
-        }
         try position(source, size: size)
         retire()
         current = source
@@ -244,15 +231,11 @@ public final class LogFollower {
             }
             if size < source.position.offset {
                 // Truncated in place (copytruncate): what is there now is new.
-                source.moveAfterTruncation(at: now())
+                source.move(to: LogSource.Position())
             }
             // What has come since the mark was set is read when all before it is: it may be much younger.
             if source.position.offset >= source.mark {
                 (source.mark, source.markedAt, source.modified) = (size, time, status.modified)
-            }
-            if source.isOfUnknownOrigin {
-                guard size > 0, try findOrigin(of: source) else { return }
-                continue
             }
             arrival = Arrival(seen: source.markedAt, modified: source.modified)
             // The marker is read along with what is new: they belong together, whatever happens meanwhile.
@@ -263,9 +246,7 @@ public final class LogFollower {
             guard source.position.marker.fits(piece.prefix(lead)) else {
                 // Truncated, and regrown to the old offset or beyond before it was seen: as in `resume`.
                 budget -= 1
-                let before = source.position
                 try moveToWindow(source, size: try source.size())
-                source.truncated = (before, now())
                 continue
             }
             let (used, isCut) = take(piece, from: lead, of: source, candidates, isEnough, line)
@@ -275,10 +256,7 @@ public final class LogFollower {
                 source.mark = 0
                 continue
             }
-            guard used > 0 else {
-                source.drySize = size
-                return
-            }
+            guard used > 0 else { return }
             budget -= used
         }
     }

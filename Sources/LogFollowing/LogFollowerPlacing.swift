@@ -9,10 +9,7 @@ extension LogFollower {
     func position(_ source: LogSource, size: Int64) throws(FileReadError) {
         switch start {
         case .beginning: try passOverReplay(in: source, size: size)
-        case .end:
-            // Copied while nobody followed: what came to the other one in the meantime stands only here.
-            if let place = try placeInCopy(source) { return source.move(to: place) }
-            try moveBehindLineEnd(source, from: max(0, size - Self.window), upTo: size, isFirst: false)
+        case .end: try moveBehindLineEnd(source, from: max(0, size - Self.window), upTo: size, isFirst: false)
         case .resume(let checkpoint):
             // A try before this one may have failed half-way.
             for older in checkpoint.older where !retired.contains(where: { $0.identity == older.file }) {
@@ -28,11 +25,7 @@ extension LogFollower {
                 source.move(to: LogSource.Position())
             } else {
                 try moveToWindow(source, size: size)
-                guard checkpoint.file != source.identity else {
-                    source.truncated = (place, now())
-                    return
-                }
-                guard checkpoint.line != 0 else { return }
+                guard checkpoint.line != 0, checkpoint.file != source.identity else { return }
                 // Written anew while nobody followed it, it may still hold the line where reading stopped.
                 try move(source, behindLastLineIn: max(0, size - Self.window)..<size) {
                     lineHash($0) == checkpoint.line
@@ -80,7 +73,7 @@ extension LogFollower {
 
     /// Goes behind the first or last line end in a stretch of the file; where there is none, to its end, inside a line
     /// that is passed over. The middle of a line is never taken for its beginning.
-    func moveBehindLineEnd(
+    private func moveBehindLineEnd(
         _ source: LogSource, from: Int64, upTo end: Int64, isFirst: Bool
     ) throws(FileReadError) {
         let bytes = try source.bytes(at: from, count: Int(end - from))
@@ -98,7 +91,7 @@ extension LogFollower {
 
     /// Whether what stands before a place is what stood there: the marker, and the whole last line, for lines of one
     /// length and one ending are common.
-    func fits(_ place: LogSource.Position, in source: LogSource) throws(FileReadError) -> Bool {
+    private func fits(_ place: LogSource.Position, in source: LogSource) throws(FileReadError) -> Bool {
         let count = place.marker.count
         guard place.offset >= Int64(count) else { return false }
         guard try place.marker.fits(source.bytes(at: place.offset - Int64(count), count: count)[...]) else {

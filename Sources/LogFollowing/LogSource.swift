@@ -19,14 +19,6 @@ final class LogSource {
     /// The beginning of a line that is longer than a line may be, while it is passed over.
     var skippedFrom: Position?
     var sizeSeen: Int64 = 0
-    /// At this size nothing more was to be given.
-    var drySize: Int64 = -1
-    /// Where it was read until when it was last truncated, and when that was seen, in nanoseconds of the monotonic clock.
-    var truncated: (place: Position, at: Int64)?
-    /// It may be a copy of a file that is followed beside it, and is not read until that is known.
-    var isOfUnknownOrigin = false
-    /// Files that it was seen to begin like, as far as it went then.
-    var models: Set<FileIdentity> = []
     /// What stands before this place was there at ``markedAt``, in nanoseconds of the monotonic clock.
     var mark: Int64 = 0
     var markedAt: Int64 = 0
@@ -38,12 +30,6 @@ final class LogSource {
         self.descriptor = descriptor
         self.identity = identity
         lastGrowth = now
-    }
-
-    /// It is read anew from this place: what stood there is gone.
-    func moveAfterTruncation(to position: Position = Position(), at now: Int64) {
-        if self.position.offset > 0 { truncated = (self.position, now) }
-        move(to: position)
     }
 
     func move(to position: Position) {

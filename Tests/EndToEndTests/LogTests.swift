@@ -153,30 +153,6 @@ import Testing
     }
 
     /// What was written long before it came is no news, whatever name it has now.
-    /// As logrotate does it with `copytruncate` and `extension .log`.
-    @Test func aLogThatIsCopiedAndTruncatedIsNotReadAgainUnderTheNameOfItsCopy() throws {
-        try withTown(keys: 4, sections: Self.rules) { town in
-            try town.install()
-            try town.startDaemon()
-            let events = try town.events()
-            try events.next("key.activated")
-            for turn in 1...3 {
-                let others = (1...20_000).map { "line \($0) of turn \(turn)\n" }.joined()
-                try append(town, "logs/custom-a.log", "quota exceeded, turn \(turn)\n" + others)
-                try events.next("sighting") { $0["text"]?.string == "quota exceeded, turn \(turn)" }
-                try town.demand(
-                    "/bin/sh", "-c", "cp custom-a.log custom-a.\(turn).log && : > custom-a.log",
-                    directory: town.root + "/logs")
-            }
-            try append(town, "logs/custom-b.log", "quota exceeded at last\n")
-            try events.next("sighting") { $0["text"]?.string == "quota exceeded at last" }
-            let told = try events.seen("sighting").compactMap { $0["text"]?.string }
-            #expect(
-                told
-                    == (1...3).map { "quota exceeded, turn \($0)" } + ["quota exceeded at last"])
-        }
-    }
-
     @Test func anOldFileThatIsMovedHereIsNoNews() throws {
         try withTown(keys: 3, sections: Self.rules) { town in
             try town.install()
