@@ -98,7 +98,7 @@ extension Controller {
         // The rule's author says what it is; the line may still say until when.
         let cause = line.cause ?? classified.cause
         let verdict = Verdict(
-            cause: cause, window: cause == .quota ? classified.window ?? .fiveHours : nil,
+            cause: cause, window: cause == .quota ? classified.window : nil,
             retryAfter: classified.retryAfter, resetAt: classified.resetAt, rule: line.rule)
         let concerned = line.cause == nil ? nil : pool.active
         let told = Telling(

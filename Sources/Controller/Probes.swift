@@ -100,7 +100,7 @@ extension Controller {
                 pool.note(owner: owner, of: key)
                 effects.append(.persist)
             }
-            let seen = record.memory.cooldown?.cause == .quota ? record.memory.window : nil
+            let seen = record.memory.cooldown?.cause == .quota ? record.memory.window ?? .fiveHours : nil
             let found = report.exhaustedUntil(seen: seen, at: now)
             let verdict = Verdict(
                 cause: .quota, window: found?.window ?? seen, resetAt: found?.until, rule: "probe usages")

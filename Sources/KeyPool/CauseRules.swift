@@ -40,9 +40,9 @@ public enum CauseRules {
             resetAt: WaitText.resetTime(in: lower, at: now), rule: rule, source: source)
     }
 
-    private static func window(_ lower: String) -> QuotaWindow {
+    private static func window(_ lower: String) -> QuotaWindow? {
         let bytes = Array(lower.utf8)
-        return CauseTable.windows.first { $0.words.contains { bytes.holds($0) } }?.window ?? .fiveHours
+        return CauseTable.windows.first { $0.words.contains { bytes.holds($0) } }?.window
     }
 }
 

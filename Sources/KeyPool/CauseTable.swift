@@ -151,7 +151,7 @@ enum CauseTable {
     /// the monthly pool.
     static let windows: [(words: [String], window: QuotaWindow)] = [
         (["monthly"], .month),
-        (["5-hour", "this period"], .fiveHours),
+        (["5-hour", "this period", "session limit"], .fiveHours),
         (["weekly", "7-day", "billing cycle"], .week),
     ]
 }
