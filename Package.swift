@@ -113,7 +113,8 @@ let package = Package(
                 name: "Fixtures", dependencies: ["LinuxSys", system], path: "Tests/Fixtures", swiftSettings: strict),
             // Runs the scripts of FileWatchingTests, each in a process of its own.
             .executableTarget(
-                name: "watchscript", dependencies: ["FileWatching", "LinuxSys", system], path: "Tests/WatchScript",
+                name: "watchscript", dependencies: ["FileWatching", "Fixtures", "LinuxSys", system],
+                path: "Tests/WatchScript",
                 swiftSettings: strict),
             .executableTarget(
                 name: "Benchmarks",
@@ -133,11 +134,11 @@ let package = Package(
             .testTarget(
                 name: "SimulationTests", dependencies: ["Simulator", "KeyPool", "Supervision"], swiftSettings: strict),
             .testTarget(
-                name: "TownsimTests", dependencies: ["JSON", "LinuxSys", system, "townsim"],
+                name: "TownsimTests", dependencies: ["Fixtures", "JSON", "LinuxSys", system, "townsim"],
                 swiftSettings: strict),
             .testTarget(
                 name: "EndToEndTests",
-                dependencies: ["ControlAPI", "JSON", "LinuxSys", system, "gasclawd", "townsim"],
+                dependencies: ["ControlAPI", "Fixtures", "JSON", "LinuxSys", system, "gasclawd", "townsim"],
                 swiftSettings: strict),
         ],
     swiftLanguageModes: [.v6],

@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import Glibc
 import JSON
 import LinuxSys
@@ -66,9 +67,7 @@ final class MiniatureTown {
     ///   - sections: More of the configuration.
     fileprivate init(keys: Int, agent: String, sections: String) throws {
         // Short, for the socket's address and the length of gt's commands.
-        var template = Array("/tmp/gct.XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { throw TownError("mkdtemp: \(Errno(rawValue: errno))") }
-        directory = String(cString: made)
+        directory = try TemporaryFolder.make("gct").string
         self.keys = (0..<keys).map { _ in CanaryKey() }
         let result = try Program.run([Self.products + "/townsim", "town", directory], environment: environment)
         guard result.status.isSuccess else { throw TownError("townsim town: \(text(result.errors))") }

@@ -47,7 +47,9 @@ import Testing
     private static func run(_ words: [String]) throws -> CommandResult {
         let loop = try EventLoop()
         var result: CommandResult?
-        try Command.run(words, environment: ["PATH=/usr/bin:/bin"], timeout: .seconds(480), on: loop) {
+        try Command.run(
+            words, environment: ["PATH=/usr/bin:/bin"] + TemporaryFolder.variables, timeout: .seconds(480), on: loop
+        ) {
             result = $0
             loop.stop()
         }

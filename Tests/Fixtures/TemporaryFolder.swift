@@ -10,10 +10,22 @@ public final class TemporaryFolder {
 
     /// - Parameter name: What it is called before a part that makes it unique; short where a socket lies in it.
     public init(_ name: String = "gasclawd-test") throws(SystemError) {
-        var template = Array("/tmp/\(name).XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
-        path = FilePath(platformString: template)
+        path = try Self.make(name)
     }
+
+    /// Makes a folder that its maker removes. Where somebody runs the tests who removes what they leave (scripts/test), a
+    /// word of that run is in its name.
+    public static func make(_ name: String, in folder: String = "/tmp") throws(SystemError) -> FilePath {
+        let run = run.map { $0 + "." } ?? ""
+        var template = Array("\(folder)/\(name).\(run)XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw SystemError(call: "mkdtemp", errno: Errno(rawValue: errno)) }
+        return FilePath(platformString: template)
+    }
+
+    private static var run: String? { getenv("GASCLAWD_TEST_RUN").map { String(cString: $0) } }
+
+    /// What a program needs in its environment that makes such folders itself.
+    public static var variables: [String] { run.map { ["GASCLAWD_TEST_RUN=\($0)"] } ?? [] }
 
     deinit { removeTree(path) }
 

@@ -1,5 +1,6 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
+import Fixtures
 import Glibc
 import JSON
 import LinuxSys
@@ -15,9 +16,7 @@ final class TestTown {
     let otherKey: String
 
     init() throws {
-        var template = Array("/tmp/townsim-test.XXXXXX".utf8CString)
-        let made = try #require(mkdtemp(&template))
-        town = MiniatureTown(at: String(cString: made))
+        town = MiniatureTown(at: try TemporaryFolder.make("townsim-test").string)
         let program = try CurrentProcess.executable().removingLastComponent().appending("townsim").string
         let result = try Program.run([program, "town", town.directory])
         #expect(result.status.isSuccess)

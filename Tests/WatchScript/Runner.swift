@@ -1,6 +1,7 @@
 // Copyright 2026 the gasclawd authors. Licensed under the Apache License, Version 2.0.
 
 import FileWatching
+import Fixtures
 import Glibc
 import LinuxSys
 import SystemPackage
@@ -29,9 +30,7 @@ final class Runner {
     ///   for each folder that is removed (ext4 with `discard`).
     init(isInMemory: Bool) throws {
         let isThere = try isInMemory && access("/dev/shm", W_OK) == 0 && isTmpfs("/dev/shm")
-        var template = Array(((isThere ? "/dev/shm" : "/tmp") + "/gasclawd-script-XXXXXX").utf8CString)
-        guard mkdtemp(&template) != nil else { throw ScriptFailure("mkdtemp: \(Errno(rawValue: errno))") }
-        folder = FilePath(platformString: template)
+        folder = try TemporaryFolder.make("gasclawd-script", in: isThere ? "/dev/shm" : "/tmp")
         loop = try EventLoop()
         watcher = FileWatcher(on: loop) { _ in }
         try Syscalls.makeDirectory(folder.appending("canary"), mode: 0o777)
