@@ -6,8 +6,9 @@ import SystemPackage
 
 /// Gives the whole lines of one growing file, each once.
 ///
-/// It holds the file open, so lines that a writer still adds to a renamed or removed file are not lost; the owner
-/// calls ``read(budget:candidates:at:isEnough:line:)`` when something may have changed and again while it says that more is there.
+/// It holds the file open, so lines that a writer still adds to a renamed or removed file are not lost; the owner calls
+/// ``read(budget:candidates:at:isEnough:line:)`` when something may have changed and again while it says that more is
+/// there.
 public final class LogFollower {
     public let path: FilePath
     let boundary: FilePath?

@@ -123,26 +123,3 @@ struct EventLoopTests {
         loop.cancel(second)
     }
 }
-
-/// A thread of our own; the test waits for its end.
-final class Thread {
-    private var handle = pthread_t()
-
-    private final class Body {
-        let run: @Sendable () -> Void
-        init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-    }
-
-    init(_ body: @escaping @Sendable () -> Void) throws {
-        let argument = Unmanaged.passRetained(Body(body)).toOpaque()
-        let code = pthread_create(
-            &handle, nil,
-            { argument in
-                if let argument { Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run() }
-                return nil
-            }, argument)
-        guard code == 0 else { throw SystemError(call: "pthread_create", errno: .init(rawValue: code)) }
-    }
-
-    func join() { pthread_join(handle, nil) }
-}
