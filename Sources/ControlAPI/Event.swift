@@ -20,6 +20,11 @@ public struct Event: Sendable, Equatable {
     }
 
     public subscript(name: String) -> JSONValue? { fields.first { $0.name == name }?.value }
+
+    /// The same event with each text in its fields changed.
+    public func mappingStrings(_ change: (String) -> String) -> Event {
+        Event(type, fields.map { ($0.name, $0.value.mappingStrings(change)) })
+    }
 }
 
 /// An event with its place in the history.

@@ -97,7 +97,9 @@ extension Daemon {
     }
 
     /// Puts an event into the history, to those who follow, and into the log.
-    func emit(_ event: Event) {
+    func emit(_ told: Event) {
+        // What comes from outside was redacted before; a folder that is named like a key was not known for one then.
+        let event = told.mappingStrings(controller.redactor.hidingOurKeys)
         let record = history.append(event, at: Timestamp.now)
         let line = record.line
         server?.publish(PublishedEvent(seq: record.seq, type: event.type, time: record.time, line: line))

@@ -100,7 +100,7 @@ extension Daemon {
 
     private func serve(_ call: ControlCall) {
         switch call.request {
-        case .status: call.reply(.value(fullStatus.json))
+        case .status: call.reply(.value(fullStatus.json.mappingStrings(controller.redactor.hidingOurKeys)))
         case .health: call.reply(.value(["ok": true]))
         case .readiness:
             let report = status

@@ -10,8 +10,15 @@ enum MigrationChecks {
     private static func gasclaw(_ x: Examination) -> Check {
         let (id, title) = ("migration.gasclaw", "gasclaw")
         let names = ["gasclaw", "gasclaw-container"]
+        // By itself, or as a script of an interpreter: python3 -I /opt/gasclaw/bin/gasclaw.
+        let interpreters = ["python", "pypy", "uv", "sh", "bash", "env"]
         let running = x.processes.first { process in
-            process.words.prefix(3).contains { names.contains(Examination.Process.lastName($0)) }
+            guard let program = process.program else { return false }
+            if names.contains(program) { return true }
+            return interpreters.contains { program.hasPrefix($0) }
+                && process.words.dropFirst().prefix(2).contains {
+                    names.contains(Examination.Process.lastName($0))
+                }
         }
         if let running {
             return .failed(

@@ -16,6 +16,21 @@ public enum JSONValue: Sendable, Equatable {
     case object(JSONObject)
 }
 
+extension JSONValue {
+    /// The same value with each text in it changed; names stay.
+    public func mappingStrings(_ change: (String) -> String) -> JSONValue {
+        switch self {
+        case .null, .bool, .number: return self
+        case .string(let text): return .string(change(text))
+        case .array(let values): return .array(values.map { $0.mappingStrings(change) })
+        case .object(let object):
+            var changed = JSONObject()
+            for (name, value) in object.members { changed[name] = value.mappingStrings(change) }
+            return .object(changed)
+        }
+    }
+}
+
 /// The members of a JSON object in their order.
 ///
 /// Of members with the same name the last one counts, as in most parsers (RFC 8259 section 4 leaves it open).

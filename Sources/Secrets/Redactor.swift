@@ -49,6 +49,19 @@ public struct Redactor: Sendable {
         hidePrefixed("sk-", 16, bytes, &hidden)
         hidePrefixed("ak-", 1, bytes, &hidden)
         hidePrefixed("org-", 1, bytes, &hidden)
+        return Self.shown(text, bytes, hidden)
+    }
+
+    /// The text but for what only a key of ours can be: names that look like one are somebody's names.
+    public func hidingOurKeys(in text: String) -> String {
+        guard text.utf8.count >= 8 else { return text }
+        let bytes = Array(text.utf8)
+        var hidden = [Bool](repeating: false, count: bytes.count)
+        hideFragments(bytes, &hidden)
+        return Self.shown(text, bytes, hidden)
+    }
+
+    private static func shown(_ text: String, _ bytes: [UInt8], _ hidden: [Bool]) -> String {
         guard hidden.contains(true) else { return text }
         var output: [UInt8] = []
         var position = 0

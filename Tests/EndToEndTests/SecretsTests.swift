@@ -213,6 +213,30 @@ import Testing
         }
     }
 
+    /// It is known for a key only when that key is read.
+    @Test func aFolderThatIsNamedLikeAPartOfAKeyIsNotShown() throws {
+        try withTown(keys: 2) { town in
+            try town.startDaemon()
+            let events = try town.events()
+            try events.next("key.activated")
+            let other = CanaryKey()
+            let folder = String(town.keys[1].randomPart.prefix(20))
+            try town.write(other, to: folder)
+            let added = try events.next("key.added") { $0["id"]?.string == other.id }
+            #expect(added["account"]?.string == "[key]")
+            var findings = Findings(town.keys + [other])
+            for arguments in [["status"], ["status", "--json"], ["keys", "list"], ["events", "--json"]] {
+                let result = try Program.run(
+                    [MiniatureTown.gasclawd] + arguments + ["--config", town.configuration],
+                    environment: town.environment)
+                #expect(text(result.output).contains(other.id))
+                findings.look(arguments.joined(separator: " "), text(result.output + result.errors))
+            }
+            try town.lookThroughFiles(&findings, except: "")
+            #expect(findings.all.isEmpty, "\(findings.all.joined(separator: "\n"))")
+        }
+    }
+
     /// Not dumpable, its memory and its environment are root's alone (proc(5)).
     @Test(.enabled(if: getuid() == 0, "only root can become somebody else"))
     func theDaemonsMemoryIsNobodysButRoots() throws {
