@@ -166,6 +166,7 @@ enum AgentChecks {
     /// gt's own list and the panes of its tmux server have to say the same.
     private static func listing(_ x: Examination) -> Check {
         let (id, title) = ("agents.list", "gt's list of agents")
+        guard !x.isAnothers else { return .skipped(id, title, "gt answers the town's own user alone") }
         guard let gt = x.toolbox.gt, let tmux = x.tmux, tmux.isRunning else {
             return .skipped(id, title, "the town's tmux server does not run")
         }

@@ -53,6 +53,14 @@ final class Examination {
         }
     }
 
+    /// Whose town it is: the daemon's user, or the owner of its state; nil where there is neither.
+    lazy var townUser: UInt32? =
+        status?["pid"]?.integer.flatMap { ProcessTable.userID(of: Int32(clamping: $0)) }
+        ?? stat(configuration.paths.state)?.owner
+
+    /// Whether it is somebody else's: gt and Claude Code would look into our own folders, not into theirs.
+    var isAnothers: Bool { townUser.map { $0 != CurrentProcess.userID } ?? false }
+
     var town: FilePath { configuration.town.root }
     /// The town's own files are there.
     var isInstalled: Bool { Syscalls.exists(town.appending("mayor/town.json")) }
@@ -241,7 +249,7 @@ final class Examination {
     lazy var tmux: Tmux? = askTmux()
 
     private func askTmux() -> Tmux? {
-        let socket = TownSocket.path(root: town, userID: CurrentProcess.userID)
+        let socket = TownSocket.path(root: town, userID: townUser ?? CurrentProcess.userID)
         guard let program = toolbox.tmux, Syscalls.exists(FilePath(socket)) else { return nil }
         var tmux = Tmux(socket: socket)
         let format = "#{session_name}\t#{pane_pid}\t#{pane_dead}\t#{pane_current_path}"

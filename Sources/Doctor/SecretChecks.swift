@@ -54,7 +54,8 @@ enum SecretChecks {
     static func settingsFiles(_ x: Examination) -> [FilePath] {
         let own = x.configuration.agent.configDirectory
         var folders = [x.town, x.town.appending("mayor"), x.town.appending("deacon")]
-        for rig in (x.json(x.town.appending("mayor/rigs.json")).json?["rigs"]?.object?.members ?? []).map(\.name) {
+        let rigs = x.json(x.town.appending("mayor/rigs.json")).json?["rigs"]?.object?.members ?? []
+        for rig in rigs.prefix(256).map(\.name) {
             let folder = x.town.appending(rig)
             folders += [
                 folder, folder.appending("mayor/rig"), folder.appending("witness"), folder.appending("refinery/rig"),

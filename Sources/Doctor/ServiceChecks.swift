@@ -8,7 +8,20 @@ import SystemPackage
 /// gasclawd itself: whether it runs, its unit, its sockets.
 enum ServiceChecks {
     static func run(_ x: Examination) -> [Check] {
-        [daemon(x), socket(x), tmuxSocket(x), unit(x), unitSettings(x)]
+        [user(x), daemon(x), socket(x), tmuxSocket(x), unit(x), unitSettings(x)]
+    }
+
+    /// Whoever asks has to be the town's own user, or root, who sees what gt would not.
+    static func user(_ x: Examination) -> Check {
+        let (id, title) = ("service.user", "the town's user")
+        guard x.isAnothers, let user = x.townUser else { return .ok(id, title, "uid \(CurrentProcess.userID)") }
+        guard CurrentProcess.userID == 0 else {
+            return .failed(
+                id, title,
+                "the town is uid \(user)'s, and uid \(CurrentProcess.userID) asks: nothing else was looked at",
+                fix: "sudo -u '#\(user)' gasclawd doctor")
+        }
+        return .ok(id, title, "uid \(user); root asks, so gt is not asked")
     }
 
     private static func daemon(_ x: Examination) -> Check {

@@ -123,4 +123,21 @@ import Testing
             try expect(town, "town.installed", "failed", "there is no town")
         }
     }
+
+    /// What cannot be seen is not missing.
+    @Test(.enabled(if: getuid() == 0, "only root can become somebody else"))
+    func whoeverIsNotTheTownsUserIsToldSo() throws {
+        try withTown(sections: "[services]\nmanage = [\"mayor\"]") { town in
+            try town.install()
+            try town.demand("chmod", "a+rX", town.directory, town.root, town.configuration)
+            try town.startDaemon()
+            let stranger = try Program.run(
+                [
+                    "/usr/bin/env", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                    try town.readableProgram(), "doctor", "--config", town.configuration,
+                ], environment: town.environment)
+            #expect(text(stranger.output).contains("the town is uid 0's"), "\(text(stranger.output + stranger.errors))")
+            #expect(!text(stranger.output).contains("kill"))
+        }
+    }
 }
