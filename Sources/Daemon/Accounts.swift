@@ -68,18 +68,19 @@ final class AccountReader {
         let name = shownText(folder)
         let shown = Redactor().redact(name)
         let isTaken = name == GivenKeys.credentialAccount || name == GivenKeys.environmentAccount
-        return shown == name && !isTaken && isUnmistakable(name) ? name : "\(shown)#\(SHA256.hex(folder).prefix(8))"
+        return shown == name && !isTaken && isUnmistakable(name, folder)
+            ? name : "\(shown)#\(SHA256.hex(folder).prefix(8))"
     }
 
-    /// Whether no other folder has this name, escaped (`\\xff`) or composed of other characters (Unicode's canonical
-    /// equivalence, by which texts are compared).
-    private static func isUnmistakable(_ name: String) -> Bool {
-        name.unicodeScalars.allSatisfy { scalar in
-            scalar.isASCII
-                ? scalar != "\\"
-                : scalar.properties.canonicalCombiningClass == .notReordered
-                    && !scalar.properties.isFullCompositionExclusion && !(0x1100...0x11FF).contains(scalar.value)
-        }
+    /// Whether no other folder is called so: bytes that are no text are shown escaped, so a folder with a backslash could be
+    /// (`\xff`), and texts that are composed otherwise are equal (Unicode's canonical equivalence).
+    private static func isUnmistakable(_ name: String, _ folder: [UInt8]) -> Bool {
+        !folder.contains(UInt8(ascii: "\\"))
+            && name.unicodeScalars.allSatisfy { scalar in
+                scalar.isASCII
+                    || scalar.properties.canonicalCombiningClass == .notReordered
+                        && !scalar.properties.isFullCompositionExclusion && !(0x1100...0x11FF).contains(scalar.value)
+            }
     }
 
     private func look(_ path: FilePath, isSecondLook: Bool = false) {

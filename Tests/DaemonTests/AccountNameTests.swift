@@ -23,5 +23,6 @@ struct AccountNameTests {
             Array("\u{D558}".utf8),
         ]
         #expect(Set(folders.map(name)).count == folders.count)
+        #expect(name([0xFF]) == "\\xff")
     }
 }
